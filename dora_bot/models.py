@@ -1,0 +1,588 @@
+"""The vocabulary: frozen values that every module shares. Units are in the names, see `dora_bot.units`.
+
+Everything is seen on the YES leg, as the exchange's V2 orders are: a *bid* buys YES at ``price_e4``,
+an *ask* sells YES at ``price_e4``, which is buying NO at 1 − price. YES and NO in one market net.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from dora_bot.units import ONE_E4
+
+
+class Side(StrEnum):
+    BID = "bid"
+    ASK = "ask"
+
+    @property
+    def sign(self) -> int:
+        """+1 where a fill adds YES, −1 where it removes YES."""
+        return 1 if self is Side.BID else -1
+
+    @property
+    def other(self) -> "Side":
+        return Side.ASK if self is Side.BID else Side.BID
+
+
+class TimeInForce(StrEnum):
+    GTC = "good_till_canceled"
+    IOC = "immediate_or_cancel"
+    FOK = "fill_or_kill"
+
+
+class MarketStatus(StrEnum):
+    """The exchange's life cycle of a market; `UNKNOWN` stands for a value this version has not met."""
+
+    INITIALIZED = "initialized"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    CLOSED = "closed"
+    DETERMINED = "determined"
+    DISPUTED = "disputed"
+    AMENDED = "amended"
+    FINALIZED = "finalized"
+    UNKNOWN = "unknown"
+
+
+class Instant(NamedTuple):
+    """One reading of both clocks. Ages use ``mono_ms``; ``exchange_ms`` is Unix time as the exchange sees it."""
+
+    mono_ms: int
+    exchange_ms: int
+
+
+# ── prices ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRange:
+    """One band of a market's grid: prices start, start + step, … up to end, all in 0.0001 $."""
+
+    start_e4: int
+    end_e4: int
+    step_e4: int
+
+
+@dataclass(frozen=True, slots=True)
+class PriceGrid:
+    """The prices a market accepts, from ``price_ranges``; always strictly inside (0, 1)."""
+
+    ranges: tuple[PriceRange, ...]
+    prices: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    members: frozenset[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found = {
+            price
+            for band in self.ranges
+            for price in range(band.start_e4, band.end_e4 + 1, band.step_e4)
+            if 0 < price < ONE_E4
+        }
+        object.__setattr__(self, "prices", tuple(sorted(found)))
+        object.__setattr__(self, "members", frozenset(found))
+        if not found:
+            raise ValueError(f"a price grid without prices: {self.ranges}")
+
+    @classmethod
+    def linear(cls, step_e4: int) -> "PriceGrid":
+        return cls((PriceRange(0, ONE_E4, step_e4),))
+
+    def contains(self, price_e4: int) -> bool:
+        return price_e4 in self.members
+
+    def floor(self, price_e4: int) -> int:
+        """The highest grid price ≤ the given one (the lowest grid price if there is none)."""
+        return self.prices[max(bisect_right(self.prices, price_e4) - 1, 0)]
+
+    def ceil(self, price_e4: int) -> int:
+        """The lowest grid price ≥ the given one (the highest grid price if there is none)."""
+        at = bisect_right(self.prices, price_e4 - 1)
+        return self.prices[min(at, len(self.prices) - 1)]
+
+    def step(self, price_e4: int, ticks: int) -> int:
+        """The price ``ticks`` grid points up (or down, if negative), held inside the grid."""
+        at = bisect_right(self.prices, price_e4) - 1 + ticks
+        return self.prices[min(max(at, 0), len(self.prices) - 1)]
+
+    def ticks_between(self, low_e4: int, high_e4: int) -> int:
+        """How many grid points one must climb from low to high; negative where high < low."""
+        return bisect_right(self.prices, high_e4) - bisect_right(self.prices, low_e4)
+
+
+class Level(NamedTuple):
+    price_e4: int
+    count_e2: int
+
+
+# ── what the exchange tells ─────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class FeeTerms:
+    """A market's fee rule: the exchange's ``fee_type`` and its multiplier × 10⁶."""
+
+    fee_type: str
+    multiplier_e6: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """Metadata of one market, as fresh as the keeper's last read. Times are Unix ms, 0 = unknown."""
+
+    ticker: str
+    event_ticker: str
+    series_ticker: str
+    status: MarketStatus
+    grid: PriceGrid
+    fees: FeeTerms
+    open_ms: int = 0
+    close_ms: int = 0
+    exchange_index: int = 0
+    exclusive_event: bool = False
+    title: str = ""
+    last_price_e4: int = 0
+    volume_e2: int = 0
+    result: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BookView:
+    """A book at one moment, best price first on both sides, our own resting size taken out.
+
+    ``proven`` is false while the book may differ from the exchange's; nothing may be quoted on it then.
+    ``changed_ms`` is the exchange time of the last change, ``version`` grows with every change.
+    """
+
+    bids: tuple[Level, ...] = ()
+    asks: tuple[Level, ...] = ()
+    proven: bool = False
+    changed_ms: int = 0
+    version: int = 0
+
+    @property
+    def best_bid(self) -> Level | None:
+        return self.bids[0] if self.bids else None
+
+    @property
+    def best_ask(self) -> Level | None:
+        return self.asks[0] if self.asks else None
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution of one of our orders. Keyed by (trade_id, order_id); ``fee_e6`` as charged."""
+
+    trade_id: str
+    order_id: str
+    ticker: str
+    side: Side
+    price_e4: int
+    count_e2: int
+    fee_e6: int
+    is_taker: bool
+    time_ms: int
+    client_order_id: str = ""
+    source: str = "ws"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.trade_id, self.order_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A market paid out: YES holders got ``value_e4`` a contract, NO holders the rest of the dollar."""
+
+    ticker: str
+    value_e4: int
+    time_ms: int
+    fee_e6: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOrder:
+    """An order as the exchange lists it. ``status`` is resting, canceled, executed or unknown."""
+
+    order_id: str
+    client_order_id: str
+    ticker: str
+    side: Side
+    price_e4: int
+    remaining_e2: int
+    filled_e2: int
+    status: str
+    created_ms: int = 0
+    updated_ms: int = 0
+    expiration_ms: int = 0
+    exchange_index: int = 0
+    order_group_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangePosition:
+    """Signed YES contracts as the exchange reports them, with its own running totals."""
+
+    ticker: str
+    net_e2: int
+    realised_e6: int = 0
+    fees_e6: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Cash by shard (``exchange_index``), in 10⁻⁶ $."""
+
+    total_e6: int
+    by_shard_e6: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BucketLimit:
+    capacity: int
+    refill_per_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """Token buckets of the account's tier and the price of each write, from the exchange itself."""
+
+    tier: str
+    read: BucketLimit
+    write: BucketLimit
+    default_cost: int = 10
+    cancel_cost: int = 2
+
+
+# ── what the bot wants and does ─────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A limit order we wish were resting: at most one per (ticker, side)."""
+
+    ticker: str
+    side: Side
+    price_e4: int
+    count_e2: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Create a post-only order. ``client_order_id`` is spent for ever once this was journalled."""
+
+    client_order_id: str
+    ticker: str
+    side: Side
+    price_e4: int
+    count_e2: int
+    expiration_ms: int
+    exchange_index: int
+    order_group_id: str = ""
+    reason: str = ""
+    post_only: bool = True
+    time_in_force: TimeInForce = TimeInForce.GTC
+    reduce_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Amend:
+    """Change price, size or expiry of a resting order.
+
+    ``total_e2`` is what the exchange calls count: already filled + wanted remaining.
+    """
+
+    client_order_id: str
+    order_id: str
+    ticker: str
+    side: Side
+    price_e4: int
+    total_e2: int
+    expiration_ms: int
+    exchange_index: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    client_order_id: str
+    order_id: str
+    ticker: str
+    exchange_index: int
+    reason: str = ""
+
+
+Action = Place | Amend | Cancel
+
+
+class OutcomeKind(StrEnum):
+    """The four ends of a write (docs/outcomes.md); there is no fifth."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DENIED_LOCALLY = "denied_locally"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one action ended. The numbers are meaningful for ACCEPTED only.
+
+    ``code`` is the exchange's error code (or a local one such as ``timeout``), ``exists`` marks a 409
+    ``order_already_exists``: the order lives or lived and must be looked up, so the kind is UNKNOWN.
+    """
+
+    action: Action
+    kind: OutcomeKind
+    order_id: str = ""
+    filled_e2: int | None = None
+    remaining_e2: int | None = None
+    reduced_by_e2: int | None = None
+    time_ms: int = 0
+    code: str = ""
+    detail: str = ""
+    exists: bool = False
+    took_ms: float = 0.0
+
+
+# ── events: everything that reaches the tick through the inbox ─────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class BookSnapshot:
+    """A whole book, YES leg, best first not required. ``seq`` 0 and ``sid`` 0: it came by REST."""
+
+    ticker: str
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    sid: int = 0
+    seq: int = 0
+    time_ms: int = 0
+    audit: bool = False
+
+
+class BookDelta(NamedTuple):
+    """One level's change, YES leg (a NO delta is already turned into an ask at 1 − price)."""
+
+    ticker: str
+    is_bid: bool
+    price_e4: int
+    delta_e2: int
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookLost:
+    """The books of these tickers may be wrong from here on (gap, terminal error, unsubscribed)."""
+
+    tickers: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedUp:
+    """The socket is connected and subscribed; books follow as snapshots."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedDown:
+    """The socket is gone: every book is unproven, private events may have been missed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTrade:
+    ticker: str
+    price_e4: int
+    count_e2: int
+    taker_side: Side
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TickerSeen:
+    """The exchange's own summary of a book, for content checks and the last price."""
+
+    ticker: str
+    bid_e4: int
+    ask_e4: int
+    last_e4: int
+    volume_e2: int
+    time_ms: int
+    bid_size_e2: int = 0
+    ask_size_e2: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FillSeen:
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSeen:
+    """A `user_order` frame: the exchange's word on one order, with its reason if it gave one."""
+
+    order: ExchangeOrder
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionSeen:
+    position: ExchangePosition
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleSeen:
+    """A market changed state, close time or grid. ``kind`` is the exchange's event_type."""
+
+    ticker: str
+    kind: str
+    close_ms: int | None = None
+    result: str = ""
+    settlement_value_e4: int | None = None
+    grid: PriceGrid | None = None
+    time_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSeen:
+    """An order group was created, triggered, reset, deleted or limited."""
+
+    group_id: str
+    kind: str
+    time_ms: int
+
+
+# ── events from the slow threads ────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """A latched stop: who, why, when, with what evidence. Only `dora resume HALT_ID` ends it."""
+
+    halt_id: str
+    reason: str
+    raised_ms: int
+    raised_by: str
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HaltsChanged:
+    """The halts in force now; empty means an operator resumed."""
+
+    halts: tuple[Halt, ...]
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogChanged:
+    """Fresh metadata of every market the bot knows, by ticker."""
+
+    markets: tuple[Market, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeStatus:
+    """``trading`` is false in a trading pause, ``active`` in an exchange pause; by shard where told."""
+
+    active: bool
+    trading: bool
+    paused_shards: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged:
+    status: ExchangeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRead:
+    """One read of the account by the risk thread: evidence for everything the exchange knew at ``as_of_ms``.
+
+    ``fills`` cover everything since ``fills_since_ms``; ``complete`` is false where a page was lost.
+    """
+
+    as_of_ms: int
+    started: Instant
+    orders: tuple[ExchangeOrder, ...]
+    fills: tuple[Fill, ...]
+    positions: tuple[ExchangePosition, ...]
+    settlements: tuple[Settlement, ...]
+    balance: Balance
+    fills_since_ms: int
+
+
+# ── what is written down ────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Net YES contracts in one market with the exact money that went through it.
+
+    ``cost_e6`` is the open contracts' purchase value: positive for long YES; for a short (long NO) it is the
+    YES value received, negative. ``realised_e6`` excludes fees. cash = realised − cost − fees, exactly.
+    ``version`` counts the bookings, so that a stored position can be written conditionally.
+    """
+
+    ticker: str
+    net_e2: int = 0
+    cost_e6: int = 0
+    realised_e6: int = 0
+    fees_e6: int = 0
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FillRow:
+    """A booked fill with the position it led to and what it realised (before fees)."""
+
+    fill: Fill
+    position: Position
+    realised_e6: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementRow:
+    settlement: Settlement
+    net_e2: int
+    position: Position
+    realised_e6: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order was placed, amended, cancelled, refused or expired: for the trade log, not for money."""
+
+    client_order_id: str
+    order_id: str
+    ticker: str
+    side: Side
+    price_e4: int
+    count_e2: int
+    status: str
+    time_ms: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """Why the quotes of one market changed, or why there are none."""
+
+    ticker: str
+    time_ms: int
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    inventory_e2: int
+    quotes: tuple[Quote, ...]
+    placed: int
+    cancelled: int
+    reason: str
+
+
+Row = FillRow | SettlementRow | OrderRow | DecisionRow
