@@ -97,7 +97,8 @@ class AccountReader(Exchange, Protocol):
 
 class Inbox(Protocol):
     """The only way into the tick: other threads append, the tick drains. Bounded; overflow loses the books,
-    never an account event."""
+    never an account event.
+    """
 
     def post(self, event: object) -> None: ...
 
