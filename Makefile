@@ -1,0 +1,46 @@
+# Two commands need nothing before them: `make demo` and `make test`.
+# ARGS passes options on: make demo ARGS="--seconds 30 --json"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check docs-check conformance mission lock clean
+SHELL := /bin/bash
+BIN := .venv/bin
+export PYTHON
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## create or refresh .venv from the hash-pinned locks (PYTHON= names the interpreter)
+	@scripts/setup.sh
+
+demo: setup  ## a paper exchange, a local AWS and the bot, watched live; no account, no network
+	@$(BIN)/dora demo $(ARGS)
+
+test: setup  ## everything CI runs that needs neither a browser nor node
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## lint, format, types, architecture, house rules; not the tests again
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/house_check.py
+
+docs-check: setup  ## run every console block of README and docs
+	@$(BIN)/python scripts/docs_check.py $(ARGS)
+
+conformance: setup  ## foreign Kalshi clients against the paper exchange (needs Python 3.13)
+	@scripts/conformance.sh $(ARGS)
+
+mission: setup  ## run the tests and hold docs/mission.md against their results
+	@$(BIN)/python -m pytest -q --junit-xml=.pytest_cache/report.xml
+	@$(BIN)/python scripts/mission.py --report .pytest_cache/report.xml
+
+LOCK := $(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock: setup  ## resolve the dependencies anew; the locks carry hashes and name no host
+	@$(LOCK) --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	@$(LOCK) --python-version 3.11 pyproject.toml --extra local --group dev requirements/uv.in -o requirements/dev.txt
+	@$(LOCK) --python-version 3.13 requirements/conformance.in -o requirements/conformance.txt
+
+clean:  ## remove the environments and caches, not your .dora state
+	rm -rf .venv .venv-conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
