@@ -526,7 +526,7 @@ class Position:
     """Net YES contracts in one market with the exact money that went through it.
 
     ``cost_e6`` is the open contracts' purchase value: positive for long YES; for a short (long NO) it is the
-    YES value received, negative. ``realised_e6`` excludes fees. cash = realised − cost − fees, exactly.
+    YES value received, negative. ``realised_e6`` excludes fees. See `accounting` for the exact cash.
     ``version`` counts the bookings, so that a stored position can be written conditionally.
     """
 

@@ -1,0 +1,75 @@
+"""What a fill or a settlement does to a position: average cost, exact to the micro-dollar.
+
+A position is signed YES contracts. ``cost_e6`` is what the open contracts were bought for (a short's cost is
+negative: what was received for the YES it sold). Closing a part releases the same part of the cost, rounded
+toward zero; the rounding stays in the open cost, so `cash_e6` is always the exact cash flow.
+"""
+
+from dataclasses import replace
+
+from dora_bot.models import Fill, Position, Settlement, Side
+from dora_bot.units import ONE_E4
+
+
+def apply_fill(position: Position, fill: Fill) -> tuple[Position, int]:
+    """The position after the fill, and what the fill realised before fees, in 10⁻⁶ $."""
+    change = fill.side.sign * fill.count_e2
+    moved, realised = _trade(position, change, fill.price_e4)
+    return replace(moved, fees_e6=position.fees_e6 + fill.fee_e6, version=position.version + 1), realised
+
+
+def apply_settlement(position: Position, settlement: Settlement) -> tuple[Position, int]:
+    """The market paid out: the whole position is closed at the settlement value."""
+    moved, realised = _trade(position, -position.net_e2, settlement.value_e4)
+    fees = position.fees_e6 + settlement.fee_e6
+    return replace(moved, fees_e6=fees, version=position.version + 1), realised
+
+
+def _trade(position: Position, change_e2: int, price_e4: int) -> tuple[Position, int]:
+    net, cost = position.net_e2, position.cost_e6
+    opposing = net * change_e2 < 0
+    closing = min(abs(change_e2), abs(net)) if opposing else 0
+    sign = 1 if change_e2 > 0 else -1
+    # int(a / b) would be a float: // on magnitudes truncates toward zero exactly.
+    released = abs(cost) * closing // abs(net) * (1 if cost > 0 else -1) if closing else 0
+    proceeds = -sign * closing * price_e4
+    realised = proceeds - released
+    opened = sign * (abs(change_e2) - closing) * price_e4
+    moved = replace(
+        position, net_e2=net + change_e2, cost_e6=cost - released + opened, realised_e6=position.realised_e6 + realised
+    )
+    return moved, realised
+
+
+def cash_e6(position: Position) -> int:
+    """Cash that went through the account for this market: negative while money is tied up.
+
+    A short contract is a NO contract: it also ties up the dollar that its holder may have to pay.
+    """
+    return position.realised_e6 - position.cost_e6 - position.fees_e6 + min(position.net_e2, 0) * ONE_E4
+
+
+def average_cost_e4(position: Position) -> int:
+    """What one open contract cost on its own leg (YES price for longs, NO price for shorts), rounded down."""
+    if position.net_e2 == 0:
+        return 0
+    yes_price = position.cost_e6 // position.net_e2
+    return yes_price if position.net_e2 > 0 else ONE_E4 - yes_price
+
+
+def unrealised_e6(position: Position, price_e4: int) -> int:
+    """The open contracts marked at a YES price, before any fee of closing them."""
+    return position.net_e2 * price_e4 - position.cost_e6
+
+
+def worst_case_loss_e6(position: Position, resting: list[tuple[Side, int, int]]) -> int:
+    """The most this market can lose at settlement, in 10⁻⁶ $, if every harmful resting order fills first.
+
+    ``resting`` holds (side, price_e4, count_e2). At 0 every bid that filled is lost; at 1 every ask that filled
+    costs the rest of the dollar. Contracts held enter at what they cost.
+    """
+    bids = sum(price * count for side, price, count in resting if side is Side.BID)
+    asks = sum((ONE_E4 - price) * count for side, price, count in resting if side is Side.ASK)
+    at_zero = position.cost_e6 + bids
+    at_one = position.cost_e6 - position.net_e2 * ONE_E4 + asks
+    return max(0, at_zero, at_one)

@@ -1,0 +1,214 @@
+"""The life of one of our own orders, as pure transitions.
+
+An order is in one of five states. What makes it leave a state is *evidence* only: a write's outcome that
+proves something, a `user_order` frame, or a read that is provably newer than every write sent for it. A missing
+row in a read that may be old is not evidence, and a finished order never comes back to life.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from dora_bot.models import Action, Amend, Cancel, ExchangeOrder, Instant, Outcome, OutcomeKind, Place, Side
+
+SIGNATURE_WINDOW_MS = 30_000
+"""A create can no longer land once its signed timestamp is this old: the exchange refuses the signature."""
+
+AMEND_SETTLE_MS = 2_000
+"""A read this much newer than an unknown amend shows whether it was applied."""
+
+
+class OrderState(StrEnum):
+    IN_FLIGHT = "in_flight"
+    RESTING = "resting"
+    UNKNOWN = "unknown"
+    CLOSING = "closing"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnOrder:
+    """``total_e2`` is filled + remaining; ``reported_e2`` the fills the exchange told of; the fills that were
+    booked are counted by the state manager. ``written`` is when the last write for it was sent."""
+
+    client_order_id: str
+    ticker: str
+    side: Side
+    price_e4: int
+    total_e2: int
+    state: OrderState
+    written: Instant
+    order_id: str = ""
+    reported_e2: int = 0
+    expiration_ms: int = 0
+    exchange_index: int = 0
+    closed_mono_ms: int = 0
+    pending: Action | None = None
+    evidence: str = ""
+
+    @property
+    def live(self) -> bool:
+        return self.state is not OrderState.DONE
+
+    @property
+    def worst_total_e2(self) -> int:
+        """The most that may end up filled: of an amend in doubt, the worse of old and new."""
+        if not self.live:
+            return self.reported_e2
+        new = self.pending.total_e2 if isinstance(self.pending, Amend) else self.total_e2
+        return max(self.total_e2, new)
+
+
+def opened(place: Place, now: Instant) -> OwnOrder:
+    """The reservation that is made before the first byte of a create leaves."""
+    return OwnOrder(
+        client_order_id=place.client_order_id,
+        ticker=place.ticker,
+        side=place.side,
+        price_e4=place.price_e4,
+        total_e2=place.count_e2,
+        state=OrderState.IN_FLIGHT,
+        written=now,
+        expiration_ms=place.expiration_ms,
+        exchange_index=place.exchange_index,
+        pending=place,
+    )
+
+
+def reserved(order: OwnOrder, action: Amend | Cancel, now: Instant) -> OwnOrder:
+    """An amend or cancel of this order is about to be sent."""
+    state = OrderState.IN_FLIGHT if isinstance(action, Amend) else OrderState.CLOSING
+    return replace(order, state=state, pending=action, written=now)
+
+
+def settled(order: OwnOrder, outcome: Outcome, now: Instant) -> OwnOrder:
+    """What the outcome of the pending write makes of the order."""
+    if not order.live:
+        return order
+    action = outcome.action
+    if isinstance(action, Place):
+        return _after_place(order, outcome, now)
+    if isinstance(action, Amend):
+        return _after_amend(order, action, outcome, now)
+    return _after_cancel(order, outcome, now)
+
+
+def _after_place(order: OwnOrder, outcome: Outcome, now: Instant) -> OwnOrder:
+    if outcome.kind is OutcomeKind.UNKNOWN:
+        return replace(order, state=OrderState.UNKNOWN)
+    if outcome.kind is not OutcomeKind.ACCEPTED:
+        return _closed(order, order.reported_e2, f"create {outcome.kind}: {outcome.code}", now)
+    filled = max(order.reported_e2, outcome.filled_e2 or 0)
+    order = replace(order, order_id=outcome.order_id, reported_e2=filled, pending=None)
+    if outcome.remaining_e2 == 0:
+        return _closed(order, filled, "create reply: nothing remains", now)
+    return replace(order, state=OrderState.RESTING)
+
+
+def _after_amend(order: OwnOrder, amend: Amend, outcome: Outcome, now: Instant) -> OwnOrder:
+    if outcome.kind is OutcomeKind.UNKNOWN:
+        return replace(order, state=OrderState.UNKNOWN)
+    if outcome.kind is not OutcomeKind.ACCEPTED:
+        return replace(order, state=OrderState.RESTING, pending=None)
+    filled = max(order.reported_e2, outcome.filled_e2 or 0)
+    order = replace(
+        order,
+        state=OrderState.RESTING,
+        price_e4=amend.price_e4,
+        total_e2=amend.total_e2,
+        expiration_ms=amend.expiration_ms,
+        reported_e2=filled,
+        pending=None,
+    )
+    if outcome.remaining_e2 == 0:
+        return _closed(order, filled, "amend reply: nothing remains", now)
+    return order
+
+
+def _after_cancel(order: OwnOrder, outcome: Outcome, now: Instant) -> OwnOrder:
+    if outcome.kind is OutcomeKind.UNKNOWN:
+        return replace(order, state=OrderState.CLOSING)
+    if outcome.kind is not OutcomeKind.ACCEPTED:
+        return replace(order, state=OrderState.RESTING, pending=None)
+    # What the cancel did not take away was filled, whether or not the fill has been seen yet.
+    filled = order.total_e2 - outcome.reduced_by_e2 if outcome.reduced_by_e2 is not None else 0
+    return _closed(order, max(order.reported_e2, filled), "cancel reply", now)
+
+
+def seen(order: OwnOrder, told: ExchangeOrder, now: Instant, *, reason: str = "") -> OwnOrder:
+    """The exchange's own word on the order, pushed on the `user_orders` channel."""
+    if not order.live:
+        return order
+    reported = max(order.reported_e2, told.filled_e2)
+    order = replace(order, order_id=told.order_id or order.order_id, reported_e2=reported)
+    if told.status in ("canceled", "executed"):
+        return _closed(order, reported, f"user_order {told.status} {reason}".strip(), now)
+    if told.status != "resting":
+        return order
+    if order.state is OrderState.UNKNOWN and isinstance(order.pending, Place):
+        return _adopted(order, told)
+    if isinstance(order.pending, Amend) and _shows(order.pending, told):
+        return _adopted(order, told)
+    return order
+
+
+def read(order: OwnOrder, told: ExchangeOrder | None, as_of_ms: int, now: Instant) -> OwnOrder:
+    """What a read of the order list that is complete up to ``as_of_ms`` says; None: it is not listed as open."""
+    if not order.live or order.state is OrderState.IN_FLIGHT:
+        return order
+    newer = as_of_ms - order.written.exchange_ms
+    if told is None:
+        gone_after = SIGNATURE_WINDOW_MS if isinstance(order.pending, Place) else 0
+        if newer > gone_after:
+            return _closed(order, order.reported_e2, f"not listed as of {as_of_ms}", now)
+        return order
+    order = replace(order, order_id=told.order_id, reported_e2=max(order.reported_e2, told.filled_e2))
+    if order.state is OrderState.UNKNOWN and (isinstance(order.pending, Place) or newer > AMEND_SETTLE_MS):
+        return _adopted(order, told)
+    if order.state is OrderState.CLOSING and newer > AMEND_SETTLE_MS:
+        # Still there long after the cancel was sent: it did not work, so it must be sent again.
+        return replace(order, state=OrderState.RESTING, pending=None)
+    return order
+
+
+def adopted(told: ExchangeOrder, now: Instant) -> OwnOrder:
+    """An order of ours that this process did not place: found at start-up or after a lost reply."""
+    return OwnOrder(
+        client_order_id=told.client_order_id,
+        ticker=told.ticker,
+        side=told.side,
+        price_e4=told.price_e4,
+        total_e2=told.filled_e2 + told.remaining_e2,
+        state=OrderState.RESTING,
+        written=now,
+        order_id=told.order_id,
+        reported_e2=told.filled_e2,
+        expiration_ms=told.expiration_ms,
+        exchange_index=told.exchange_index,
+        evidence="adopted",
+    )
+
+
+def _adopted(order: OwnOrder, told: ExchangeOrder) -> OwnOrder:
+    return replace(
+        order,
+        state=OrderState.RESTING,
+        price_e4=told.price_e4,
+        total_e2=told.filled_e2 + told.remaining_e2,
+        expiration_ms=told.expiration_ms or order.expiration_ms,
+        pending=None,
+    )
+
+
+def _shows(amend: Amend, told: ExchangeOrder) -> bool:
+    return told.price_e4 == amend.price_e4 and told.filled_e2 + told.remaining_e2 == amend.total_e2
+
+
+def _closed(order: OwnOrder, reported_e2: int, evidence: str, now: Instant) -> OwnOrder:
+    return replace(
+        order,
+        state=OrderState.DONE,
+        reported_e2=reported_e2,
+        pending=None,
+        evidence=evidence,
+        closed_mono_ms=now.mono_ms,
+    )

@@ -1,0 +1,70 @@
+"""What the tick decides on: the frozen picture of one moment. Strategies and risk see nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from dora_bot.config import GlobalConfig, MarketConfig
+from dora_bot.models import BookView, ExchangeStatus, Halt, Instant, Market, Position, Quote
+from dora_bot.own_orders import OwnOrder
+
+
+class Posture(IntEnum):
+    """How much the bot may do; the smaller the number, the less."""
+
+    HALTED = 0
+    PAUSED = 1
+    REDUCE_ONLY = 2
+    RUN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Stance:
+    """The posture with every reason that lowered it."""
+
+    posture: Posture
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MarketView:
+    """One market. ``long_worst_e2``/``short_worst_e2`` are the positions if every bid (ask) that rests, is in
+    flight or is unknown were filled. ``frozen`` says why no exposure may be written, empty if it may."""
+
+    ticker: str
+    market: Market
+    config: MarketConfig
+    book: BookView
+    position: Position
+    orders: tuple[OwnOrder, ...]
+    long_worst_e2: int
+    short_worst_e2: int
+    worst_loss_e6: int
+    book_age_ms: int
+    frozen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The whole bot at ``now``. PnL in 10⁻⁶ $: ``daily`` since midnight UTC on liquidation marks."""
+
+    now: Instant
+    markets: Mapping[str, MarketView]
+    global_config: GlobalConfig | None
+    status: ExchangeStatus
+    halts: tuple[Halt, ...]
+    paused: bool
+    feed_up: bool
+    exposure_e6: int
+    equity_e6: int
+    daily_pnl_e6: int
+    positions: Mapping[str, Position]
+    stray_orders: tuple[OwnOrder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a strategy wishes for one market, and in one line why."""
+
+    quotes: tuple[Quote, ...]
+    reason: str
