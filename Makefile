@@ -23,7 +23,7 @@ check: setup  ## lint, format, types, architecture, house rules; not the tests a
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/house_check.py
 
 docs-check: setup  ## run every console block of README and docs

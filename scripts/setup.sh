@@ -37,7 +37,7 @@ fi
 
 echo "setup: installing the locked packages" >&2
 rm -f "$stamp"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/uv.txt
 .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements/dev.txt
 .venv/bin/uv pip install --quiet --python .venv/bin/python --offline --no-deps --no-build-isolation --editable .
 printf '%s\n' "$current" >"$stamp"
