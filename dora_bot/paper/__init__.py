@@ -1,0 +1,1 @@
+"""A Kalshi-compatible exchange to trade on without an account. The bot never imports this package."""
