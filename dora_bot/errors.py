@@ -21,19 +21,19 @@ class ExchangeError(DoraError):
     """The exchange could not be asked, or answered with something other than the data asked for."""
 
 
-class ExchangeUnreachable(ExchangeError):  # noqa: N818
+class ExchangeUnreachable(ExchangeError):  # noqa: N818  (named for the fact)
     """No answer within the deadline: reads are retried by their own schedule, writes become *unknown*."""
 
 
-class AuthRefused(ExchangeError):  # noqa: N818
+class AuthRefused(ExchangeError):  # noqa: N818  (named for the fact)
     """401, 403 or 410: the key, its scopes or this version of the bot is not welcome. Halt."""
 
 
-class RateLimited(ExchangeError):  # noqa: N818
+class RateLimited(ExchangeError):  # noqa: N818  (named for the fact)
     """429: the budget was wrong. Wait cost ÷ refill rate; safe writes go first."""
 
 
-class MarketClosed(ExchangeError):  # noqa: N818
+class MarketClosed(ExchangeError):  # noqa: N818  (named for the fact)
     """The market takes no orders any more: drop it."""
 
 
@@ -41,9 +41,9 @@ class WireError(ExchangeError):
     """A reply or frame lacks a field, or has one of the wrong type. Freeze at most that market."""
 
 
-class InvariantViolation(DoraError):  # noqa: N818
+class InvariantViolation(DoraError):  # noqa: N818  (named for the fact)
     """Something that cannot be is: cancel everything and exit."""
 
 
-class Usage(DoraError):  # noqa: N818
+class Usage(DoraError):  # noqa: N818  (named for the fact)
     """The command line is wrong: one clear line, exit code 2."""
