@@ -7,29 +7,32 @@ Inside the bot everything is an integer with its unit in its name:
 * ``money_e6``: dollars × 10⁶, so that ``price_e4 * count_e2 == money_e6`` exactly.
 """
 
-from decimal import Decimal, InvalidOperation
+import re
 
 from dora_bot.errors import WireError
 
 ONE_E4 = 10_000
 """A contract's full payout in price units: YES and NO prices of one market add up to it."""
 
+_PLAIN_DECIMAL = re.compile(r"(-?)([0-9]{1,15})(?:\.([0-9]{1,12}))?")
+
 
 def parse_fixed(text: object, places: int) -> int:
     """Read a decimal string as an integer of 10^-places units: ``("0.4700", 4) -> 4700``.
 
-    Raises `WireError` for anything that is not a string, is not finite or has more precision than asked for.
+    Only plain notation is read ("-12.3400"): exponents, NaN and absurd lengths never come from an honest sender.
+    Raises `WireError` for anything else, and for more precision than asked for.
     """
     if not isinstance(text, str):
         raise WireError(f"expected a decimal string, got {type(text).__name__} {text!r:.40}")
-    try:
-        scaled = Decimal(text).scaleb(places)
-        value = int(scaled)
-    except (InvalidOperation, ValueError, OverflowError) as error:
-        raise WireError(f"not a decimal number: {text!r:.40}") from error
-    if value != scaled:
+    match = _PLAIN_DECIMAL.fullmatch(text)
+    if match is None:
+        raise WireError(f"not a decimal number: {text!r:.40}")
+    sign, whole, decimals = match[1], match[2], match[3] or ""
+    if decimals[places:].strip("0"):
         raise WireError(f"more than {places} decimals: {text!r:.40}")
-    return value
+    value = int(whole + decimals[:places].ljust(places, "0"))
+    return -value if sign else value
 
 
 def format_fixed(value: int, places: int) -> str:
