@@ -92,7 +92,8 @@ def function_findings(function: FunctionNode, *, is_test: bool) -> Iterator[Find
     size = (function.end_lineno or function.lineno) - function.lineno + 1
     if size > MAX_FUNCTION_LINES:
         yield Finding(function.lineno, f"{function.name} has {size} lines, more than {MAX_FUNCTION_LINES}")
-    if not is_test and (count := parameter_count(function)) > MAX_PARAMETERS:
+    count = parameter_count(function)
+    if not is_test and not is_command(function) and count > MAX_PARAMETERS:
         yield Finding(
             function.lineno, f"{function.name} takes {count} parameters, more than {MAX_PARAMETERS}"
         )
