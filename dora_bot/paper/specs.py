@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from dora_bot.fees import OCTOBER, FeeRounding
 from dora_bot.models import FeeTerms, Level, MarketStatus, PriceGrid, Side, TimeInForce
 
 SelfTradePrevention = Literal["taker_at_cross", "maker"]
@@ -74,17 +75,15 @@ class MarketSpec:
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """The exchange's habits that no source pins down, and the precision of the member accounts.
+    """The exchange's habits that no source pins down, and how it rounds.
 
-    ``precision_e6``: account precision, 0.0001 $ for direct members, 0.01 $ for others.
-    ``fee_step_e6``: what a trade fee is rounded up to (1 = October 2026 text, 100 = August text).
+    ``rounding``: how fees are rounded, and to which precision balances move.
     ``close_cancel_ms``: how long after the close resting orders are cancelled (recorded: about 6 s).
     ``cancel_all_tail_ms``: how long after a cancel-all the account's new orders are still killed.
     ``expiry_late_ms``: how late expiries are noticed.
     """
 
-    precision_e6: int = 100
-    fee_step_e6: int = 1
+    rounding: FeeRounding = OCTOBER
     close_cancel_ms: int = 6_000
     cancel_all_tail_ms: int = 60_000
     expiry_late_ms: int = 0
