@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {
     "private key": re.compile(r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s*[A-Za-z0-9+/=]{20}"),
     "AWS access key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    "AWS secret key": re.compile(r"(?i)aws_?secret_?access_?key\W{1,4}[A-Za-z0-9/+]{40}\b"),
+    "AWS secret key": re.compile(r"(?i)aws_?secret_?access_?key\W{1,4}[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])"),
     "bearer token": re.compile(r"Bearer [A-Za-z0-9_\-.]{24,}"),
     "password in a URL": re.compile(r"\b[a-z]+://[^/\s:@{}]+:[^/\s:@{}]+@"),
 }
