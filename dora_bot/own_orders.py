@@ -27,8 +27,8 @@ class OrderState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OwnOrder:
-    """``total_e2`` is filled + remaining; ``reported_e2`` the fills the exchange told of; the fills that were
-    booked are counted by the state manager. ``written`` is when the last write for it was sent."""
+    """``total_e2`` is filled + remaining; ``reported_e2`` are the fills the exchange told of, ``booked_e2`` those that
+    are in the position already. ``written`` is when the last write for it was sent."""
 
     client_order_id: str
     ticker: str
@@ -39,6 +39,7 @@ class OwnOrder:
     written: Instant
     order_id: str = ""
     reported_e2: int = 0
+    booked_e2: int = 0
     expiration_ms: int = 0
     exchange_index: int = 0
     closed_mono_ms: int = 0
@@ -50,12 +51,22 @@ class OwnOrder:
         return self.state is not OrderState.DONE
 
     @property
-    def worst_total_e2(self) -> int:
-        """The most that may end up filled: of an amend in doubt, the worse of old and new."""
-        if not self.live:
-            return self.reported_e2
-        new = self.pending.total_e2 if isinstance(self.pending, Amend) else self.total_e2
-        return max(self.total_e2, new)
+    def filled_e2(self) -> int:
+        return max(self.reported_e2, self.booked_e2)
+
+    @property
+    def remaining_e2(self) -> int:
+        """What rests, as far as anybody told us."""
+        return max(self.total_e2 - self.filled_e2, 0) if self.live else 0
+
+    @property
+    def exposed_e2(self) -> int:
+        """What may still come into the position: of an amend in doubt, the worse of old and new; of a finished
+        order, fills that were reported and not seen yet."""
+        most = self.reported_e2
+        if self.live:
+            most = max(self.total_e2, self.pending.total_e2 if isinstance(self.pending, Amend) else 0)
+        return max(most - self.booked_e2, 0)
 
 
 def opened(place: Place, now: Instant) -> OwnOrder:
@@ -96,11 +107,11 @@ def _after_place(order: OwnOrder, outcome: Outcome, now: Instant) -> OwnOrder:
     if outcome.kind is OutcomeKind.UNKNOWN:
         return replace(order, state=OrderState.UNKNOWN)
     if outcome.kind is not OutcomeKind.ACCEPTED:
-        return _closed(order, order.reported_e2, f"create {outcome.kind}: {outcome.code}", now)
+        return closed(order, order.reported_e2, f"create {outcome.kind}: {outcome.code}", now)
     filled = max(order.reported_e2, outcome.filled_e2 or 0)
     order = replace(order, order_id=outcome.order_id, reported_e2=filled, pending=None)
     if outcome.remaining_e2 == 0:
-        return _closed(order, filled, "create reply: nothing remains", now)
+        return closed(order, filled, "create reply: nothing remains", now)
     return replace(order, state=OrderState.RESTING)
 
 
@@ -120,7 +131,7 @@ def _after_amend(order: OwnOrder, amend: Amend, outcome: Outcome, now: Instant) 
         pending=None,
     )
     if outcome.remaining_e2 == 0:
-        return _closed(order, filled, "amend reply: nothing remains", now)
+        return closed(order, filled, "amend reply: nothing remains", now)
     return order
 
 
@@ -131,7 +142,7 @@ def _after_cancel(order: OwnOrder, outcome: Outcome, now: Instant) -> OwnOrder:
         return replace(order, state=OrderState.RESTING, pending=None)
     # What the cancel did not take away was filled, whether or not the fill has been seen yet.
     filled = order.total_e2 - outcome.reduced_by_e2 if outcome.reduced_by_e2 is not None else 0
-    return _closed(order, max(order.reported_e2, filled), "cancel reply", now)
+    return closed(order, max(order.reported_e2, filled), "cancel reply", now)
 
 
 def seen(order: OwnOrder, told: ExchangeOrder, now: Instant, *, reason: str = "") -> OwnOrder:
@@ -141,7 +152,7 @@ def seen(order: OwnOrder, told: ExchangeOrder, now: Instant, *, reason: str = ""
     reported = max(order.reported_e2, told.filled_e2)
     order = replace(order, order_id=told.order_id or order.order_id, reported_e2=reported)
     if told.status in ("canceled", "executed"):
-        return _closed(order, reported, f"user_order {told.status} {reason}".strip(), now)
+        return closed(order, reported, f"user_order {told.status} {reason}".strip(), now)
     if told.status != "resting":
         return order
     if order.state is OrderState.UNKNOWN and isinstance(order.pending, Place):
@@ -159,7 +170,7 @@ def read(order: OwnOrder, told: ExchangeOrder | None, as_of_ms: int, now: Instan
     if told is None:
         gone_after = SIGNATURE_WINDOW_MS if isinstance(order.pending, Place) else 0
         if newer > gone_after:
-            return _closed(order, order.reported_e2, f"not listed as of {as_of_ms}", now)
+            return closed(order, order.reported_e2, f"not listed as of {as_of_ms}", now)
         return order
     order = replace(order, order_id=told.order_id, reported_e2=max(order.reported_e2, told.filled_e2))
     if order.state is OrderState.UNKNOWN and (isinstance(order.pending, Place) or newer > AMEND_SETTLE_MS):
@@ -203,7 +214,8 @@ def _shows(amend: Amend, told: ExchangeOrder) -> bool:
     return told.price_e4 == amend.price_e4 and told.filled_e2 + told.remaining_e2 == amend.total_e2
 
 
-def _closed(order: OwnOrder, reported_e2: int, evidence: str, now: Instant) -> OwnOrder:
+def closed(order: OwnOrder, reported_e2: int, evidence: str, now: Instant) -> OwnOrder:
+    """The order is finished, and this is how we know."""
     return replace(
         order,
         state=OrderState.DONE,

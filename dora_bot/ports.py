@@ -18,6 +18,7 @@ from dora_bot.models import (
     ExchangePosition,
     ExchangeStatus,
     Fill,
+    HaltsChanged,
     Instant,
     Market,
     Outcome,
@@ -114,8 +115,9 @@ class Feed(Protocol):
     def watch(self, tickers: frozenset[str]) -> None:
         """Replace the set of markets that are subscribed; takes effect on the feed's own thread."""
 
-    @property
-    def connected(self) -> bool: ...
+    def poll(self, now: Instant) -> list[object]:
+        """Events read by REST on the caller's thread: nothing while the WebSocket is up, else books and fills
+        within the read budget. Never raises; what could not be read is lost (`BookLost`)."""
 
 
 class Journal(Protocol):
@@ -136,6 +138,13 @@ class Gate(Protocol):
 
     def refusal(self, now: Instant) -> str:
         """Why no exposure may be sent right now; empty if it may."""
+
+
+class HaltLatch(Protocol):
+    """Halts that outlive the process."""
+
+    def latch(self, reason: str, raised_by: str, evidence: str, now: Instant) -> HaltsChanged:
+        """Raise a halt (once per reason while it is in force) and return all that are in force."""
 
 
 class Telemetry(Protocol):

@@ -7,6 +7,7 @@ from enum import IntEnum
 from dora_bot.config import GlobalConfig, MarketConfig
 from dora_bot.models import BookView, ExchangeStatus, Halt, Instant, Market, Position, Quote
 from dora_bot.own_orders import OwnOrder
+from dora_bot.valuation import Day
 
 
 class Posture(IntEnum):
@@ -40,7 +41,7 @@ class MarketView:
     long_worst_e2: int
     short_worst_e2: int
     worst_loss_e6: int
-    book_age_ms: int
+    unrealised_e6: int
     frozen: str = ""
 
 
@@ -58,6 +59,7 @@ class View:
     exposure_e6: int
     equity_e6: int
     daily_pnl_e6: int
+    day: Day
     positions: Mapping[str, Position]
     stray_orders: tuple[OwnOrder, ...] = ()
 
@@ -68,3 +70,11 @@ class Decision:
 
     quotes: tuple[Quote, ...]
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChanged:
+    """Event: the validated configuration in force, templates already unfolded into their markets."""
+
+    markets: tuple[MarketConfig, ...]
+    global_config: GlobalConfig | None

@@ -1,0 +1,123 @@
+"""One tick, and the loop around it. The same code trades live and on paper: only the ports differ.
+
+    observe → freeze → stance → wish → diff → veto → budget → act → record
+
+A halt needs no path of its own: HALTED wishes nothing, so the diff cancels everything until the exchange agrees.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dora_bot import risk_manager, strategy
+from dora_bot.execution import Executor
+from dora_bot.models import AccountRead, Instant
+from dora_bot.order_diff import OrderLease, cancel, diff, outran
+from dora_bot.ports import Clock, Feed, HaltLatch, Inbox, Journal, Telemetry
+from dora_bot.reconcile import Reconciler
+from dora_bot.state_manager import StateManager
+from dora_bot.tick_report import Decisions, TickReport
+from dora_bot.views import Decision, Posture, Stance, View
+from dora_bot.write_budget import Wanted, WriteBudget
+
+MIN_EVENT_GAP_MS = 20
+"""Two ticks that events asked for are at least this far apart."""
+
+
+@dataclass(slots=True)
+class Bot:
+    clock: Clock
+    inbox: Inbox
+    feed: Feed
+    state: StateManager
+    budget: WriteBudget
+    executor: Executor
+    journal: Journal
+    latch: HaltLatch
+    telemetry: Telemetry
+    lease: OrderLease
+    next_id: Callable[[], str]
+    reconciler: Reconciler = field(default_factory=Reconciler)
+    decisions: Decisions = field(default_factory=Decisions)
+    published: View | None = None
+    stopping: str = ""
+    ticks: int = 0
+
+    def tick(self) -> TickReport:
+        now = self.clock.now()
+        self.observe([*self.inbox.drain(), *self.feed.poll(now)], now)
+        view = self.published = self.state.view(now)
+        stance = self.stance(view, now)
+        decided = {ticker: strategy.quote(m, stance, m.config) for ticker, m in view.markets.items()}
+        verdict = risk_manager.vet(self.differences(view, decided, now), view, stance)
+        actions = self.budget.choose(verdict.approved, now)
+        self.state.reserve(actions, now)
+        outcomes = self.executor.run(actions, now)
+        done = self.clock.now()
+        self.state.settle(outcomes, done)
+        self.journal.record([*self.state.take_rows(), *self.decisions.changed(view, decided, outcomes)])
+        self.ticks += 1
+        report = TickReport(self.ticks, now, done, view, stance, decided, verdict, tuple(outcomes))
+        self.telemetry.emit(report)
+        return report
+
+    def observe(self, events: Iterable[object], now: Instant) -> None:
+        """Take in everything that happened; a read of the account is reconciled, the rest is applied."""
+        for event in events:
+            if isinstance(event, AccountRead):
+                result = self.reconciler.apply(event, self.state, now)
+                self.telemetry.emit(result)
+                if result.halt_reason:
+                    self.raise_halt(result.halt_reason, "reconcile", now)
+            else:
+                self.state.apply(event, now)
+
+    def stance(self, view: View, now: Instant) -> Stance:
+        for breach in risk_manager.breaches(view):
+            self.raise_halt(breach.reason, breach.evidence, now)
+        stance = risk_manager.stance(view)
+        if self.stopping:
+            return Stance(min(stance.posture, Posture.PAUSED), (self.stopping, *stance.reasons))
+        return stance
+
+    def raise_halt(self, reason: str, evidence: str, now: Instant) -> None:
+        self.state.apply(self.latch.latch(reason, "tick", evidence, now), now)
+
+    def differences(self, view: View, decided: Mapping[str, Decision], now: Instant) -> list[Wanted]:
+        wanted = [Wanted(cancel(order, "market unknown or unconfigured")) for order in view.stray_orders]
+        for ticker, market in view.markets.items():
+            wanted += diff(decided[ticker].quotes, market, self.lease, self.next_id, now)
+        return wanted
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Tick on a fixed beat until told to stop; late ticks are skipped, never caught up in a burst."""
+        due = self.clock.now().mono_ms
+        while not stop():
+            report = self.tick()
+            limits = report.view.global_config
+            beat = limits.loop_interval_ms if limits else 500
+            due += beat * (1 + max(self.clock.now().mono_ms - due, 0) // beat)
+            self.wait(due, stop)
+
+    def wait(self, due_mono_ms: int, stop: Callable[[], bool]) -> None:
+        """Sleep on the inbox until the beat; a fill of ours or a book that outran a quote ends it early."""
+        now = self.clock.now()
+        earliest = now.mono_ms + MIN_EVENT_GAP_MS
+        while now.mono_ms < due_mono_ms and not stop():
+            self.inbox.wait((due_mono_ms - now.mono_ms) / 1_000)
+            now = self.clock.now()
+            fills = self.state.fills_booked
+            self.observe(self.inbox.drain(), now)
+            if self.state.fills_booked > fills or self.outrun(now):
+                self.clock.sleep(max(earliest - self.clock.now().mono_ms, 0) / 1_000)
+                return
+
+    def outrun(self, now: Instant) -> bool:
+        """Did a book that changed since the last tick leave a resting quote of ours behind?"""
+        touched = self.state.books.take_touched()
+        if self.published is None:
+            return False
+        for ticker in touched:
+            then = self.published.markets.get(ticker)
+            if then and self.state.has_resting(ticker) and outran(then.book, self.state.book(ticker), then.config):
+                return True
+        return False

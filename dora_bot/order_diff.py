@@ -1,0 +1,152 @@
+"""Wished quotes × our orders → the fewest messages that lead from one to the other.
+
+An order that is already right is left alone: its place in the queue is worth more than a tidy number. A quote is
+repriced when it is off by more than the tolerance (a tick by default), shrunk in place when it must shrink, and
+renewed by an expiry-only amend, which keeps the queue place. An unchanged state gives no message at all.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dora_bot.config import MarketConfig
+from dora_bot.models import Amend, BookView, Cancel, Instant, Place, Quote, Side
+from dora_bot.own_orders import OrderState, OwnOrder
+from dora_bot.views import MarketView
+from dora_bot.write_budget import Wanted, Worth
+
+RECANCEL_AFTER_MS = 1_000
+"""A cancel without an answer is repeated (it is a safe write) no faster than this."""
+
+GROW_BELOW = 0.5
+"""A quote is topped up to its wished size, at the price of its queue place, only below this share of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLease:
+    """How long a quote lives without being renewed, and how early it is renewed."""
+
+    life_ms: int = 50_000
+    renew_below_ms: int = 25_000
+    urgent_below_ms: int = 12_000
+    group_of_shard: tuple[tuple[int, str], ...] = ()
+
+    def group(self, exchange_index: int) -> str:
+        return dict(self.group_of_shard).get(exchange_index, "")
+
+
+def diff(
+    wished: Sequence[Quote], view: MarketView, lease: OrderLease, next_id: Callable[[], str], now: Instant
+) -> list[Wanted]:
+    """The actions for one market; at most one live order a side, counting those whose fate is unknown."""
+    wanted: list[Wanted] = []
+    for side in Side:
+        quote = next((q for q in wished if q.side is side), None)
+        orders = [o for o in view.orders if o.side is side and o.live]
+        wanted += _side(quote, orders, view, lease, next_id, now)
+    return wanted
+
+
+def _side(
+    quote: Quote | None,
+    orders: list[OwnOrder],
+    view: MarketView,
+    lease: OrderLease,
+    next_id: Callable[[], str],
+    now: Instant,
+) -> list[Wanted]:
+    keep, extra = _choose(orders, quote)
+    wanted = [Wanted(cancel(order, "not wanted twice")) for order in extra]
+    wanted += [Wanted(cancel(o, "cancel repeated")) for o in orders if _cancel_is_due(o, now)]
+    if keep is None:
+        if quote is not None and not orders:
+            wanted.append(Wanted(_place(quote, view, lease, next_id, now), Worth.NEW))
+        return wanted
+    if quote is None:
+        return [*wanted, Wanted(cancel(keep, "not wished"))]
+    change = _change(keep, quote, view, lease, now)
+    return [*wanted, change] if change else wanted
+
+
+def _choose(orders: list[OwnOrder], quote: Quote | None) -> tuple[OwnOrder | None, list[OwnOrder]]:
+    """The resting order to work with (the one nearest to the wish), and the resting ones too many."""
+    resting = [o for o in orders if o.state is OrderState.RESTING]
+    if not resting:
+        return None, []
+    near = quote.price_e4 if quote else 0
+    best = min(resting, key=lambda o: (abs(o.price_e4 - near), o.client_order_id))
+    return best, [o for o in resting if o is not best]
+
+
+def _cancel_is_due(order: OwnOrder, now: Instant) -> bool:
+    return (
+        order.state is OrderState.CLOSING
+        and bool(order.order_id)
+        and now.mono_ms - order.written.mono_ms >= RECANCEL_AFTER_MS
+    )
+
+
+def _place(quote: Quote, view: MarketView, lease: OrderLease, next_id: Callable[[], str], now: Instant) -> Place:
+    shard = view.market.exchange_index
+    return Place(
+        client_order_id=next_id(),
+        ticker=quote.ticker,
+        side=quote.side,
+        price_e4=quote.price_e4,
+        count_e2=quote.count_e2,
+        expiration_ms=now.exchange_ms + lease.life_ms,
+        exchange_index=shard,
+        order_group_id=lease.group(shard),
+        reason="new quote",
+    )
+
+
+def _change(order: OwnOrder, quote: Quote, view: MarketView, lease: OrderLease, now: Instant) -> Wanted | None:
+    remaining = order.remaining_e2
+    off = abs(view.market.grid.ticks_between(order.price_e4, quote.price_e4))
+    left_ms = order.expiration_ms - now.exchange_ms
+
+    def amend(price_e4: int, remaining_e2: int, reason: str) -> Amend:
+        return Amend(
+            client_order_id=order.client_order_id,
+            order_id=order.order_id,
+            ticker=order.ticker,
+            side=order.side,
+            price_e4=price_e4,
+            total_e2=order.filled_e2 + remaining_e2,
+            expiration_ms=now.exchange_ms + lease.life_ms,
+            exchange_index=order.exchange_index,
+            reason=reason,
+        )
+
+    if off > view.config.requote_tolerance_ticks:
+        adverse = (order.price_e4 - quote.price_e4) * order.side.sign > 0
+        worth = Worth.OUTRUN if adverse else Worth.REPRICE
+        young = now.mono_ms - order.written.mono_ms < view.config.min_requote_s * 1_000
+        if worth is Worth.REPRICE and young:
+            return None
+        return Wanted(amend(quote.price_e4, quote.count_e2, "reprice"), worth)
+    if remaining > quote.count_e2:
+        return Wanted(amend(order.price_e4, quote.count_e2, "shrink"), Worth.SHRINK)
+    if remaining < quote.count_e2 * GROW_BELOW:
+        return Wanted(amend(quote.price_e4, quote.count_e2, "top up"), Worth.REPRICE)
+    if left_ms < lease.renew_below_ms:
+        worth = Worth.EXPIRING if left_ms < lease.urgent_below_ms else Worth.RENEW
+        return Wanted(amend(order.price_e4, remaining, "renew"), worth)
+    return None
+
+
+def outran(then: BookView, now: BookView, config: MarketConfig) -> bool:
+    """Has the middle of the book moved by half of a quote's smallest edge since the last decision?
+
+    Own size is out of both books. A side that emptied or a book that is no longer proven counts as a move.
+    """
+    if not (then.proven and then.best_bid and then.best_ask):
+        return False
+    if not (now.proven and now.best_bid and now.best_ask):
+        return True
+    move_2 = now.best_bid.price_e4 + now.best_ask.price_e4 - then.best_bid.price_e4 - then.best_ask.price_e4
+    return abs(move_2) * 4 > config.min_spread_e4
+
+
+def cancel(order: OwnOrder, reason: str) -> Cancel:
+    return Cancel(order.client_order_id, order.order_id, order.ticker, order.exchange_index, reason)

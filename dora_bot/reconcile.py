@@ -1,0 +1,81 @@
+"""Our belief × a read of the account → corrections. One path for the start, the regular check and after trouble.
+
+The exchange is the truth, but a read is old: it proves only what happened before its ``as_of_ms``. Orders are
+looked at before fills, so that an adopted order's missed fills are booked exactly once.
+"""
+
+from dataclasses import dataclass, field
+
+from dora_bot import own_orders
+from dora_bot.models import AccountRead, ExchangeOrder, Instant
+from dora_bot.state_manager import StateManager
+from dora_bot.units import count_text
+
+MISMATCH_HALT_MS = 60_000
+"""A position that differs from the exchange's for this long means that we do not know what we hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What one reconciliation changed, and what it could not explain."""
+
+    adopted: int = 0
+    fills_found: int = 0
+    settled: int = 0
+    foreign_orders: tuple[ExchangeOrder, ...] = ()
+    mismatches: tuple[str, ...] = ()
+    halt_reason: str = ""
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Remembers since when a position has differed; everything else is in the state manager."""
+
+    _differs_since: dict[str, int] = field(default_factory=dict)
+    last_as_of_ms: int = 0
+
+    def apply(self, read: AccountRead, state: StateManager, now: Instant) -> Reconciled:
+        adopted, foreign = self._orders(read, state, now)
+        fills = sum(state.book_fill(fill, now) for fill in read.fills)
+        settled = sum(state.book_settlement(settlement) for settlement in read.settlements)
+        mismatches, halt = self._positions(read, state, now)
+        self.last_as_of_ms = max(self.last_as_of_ms, read.as_of_ms)
+        return Reconciled(adopted, fills, settled, foreign, mismatches, halt)
+
+    def _orders(self, read: AccountRead, state: StateManager, now: Instant) -> tuple[int, tuple[ExchangeOrder, ...]]:
+        listed: dict[str, ExchangeOrder] = {}
+        foreign: list[ExchangeOrder] = []
+        adopted = 0
+        for told in read.orders:
+            known = state.find(told)
+            if known is not None:
+                listed[known.client_order_id] = told
+            elif state.is_ours(told):
+                missed = sum(f.count_e2 for f in read.fills if f.order_id == told.order_id and not state.knows(f))
+                state.adopt(told, max(told.filled_e2 - missed, 0), now)
+                listed[told.client_order_id] = told
+                adopted += 1
+            else:
+                foreign.append(told)
+        for order in state.live_orders():
+            state.update(own_orders.read(order, listed.get(order.client_order_id), read.as_of_ms, now), now)
+        return adopted, tuple(foreign)
+
+    def _positions(self, read: AccountRead, state: StateManager, now: Instant) -> tuple[tuple[str, ...], str]:
+        told = {p.ticker: p.net_e2 for p in read.positions}
+        held = {ticker: p.net_e2 for ticker, p in state.positions.items() if p.net_e2}
+        differing: list[str] = []
+        halt = ""
+        for ticker in sorted(told.keys() | held.keys()):
+            ours, theirs = held.get(ticker, 0), told.get(ticker, 0)
+            if ours == theirs:
+                self._differs_since.pop(ticker, None)
+                continue
+            since = self._differs_since.setdefault(ticker, now.mono_ms)
+            text = f"{ticker}: we believe {count_text(ours)}, the exchange says {count_text(theirs)}"
+            differing.append(text)
+            if now.mono_ms - since > MISMATCH_HALT_MS:
+                halt = f"position mismatch for over a minute: {text}"
+        return tuple(differing), halt
+
+

@@ -1,0 +1,41 @@
+"""Cooling down: a market whose orders the exchange refuses gets a rest before the next try."""
+
+from dora_bot.models import Instant, Outcome, OutcomeKind
+
+COOL_MS = 1_000
+"""After one refusal: time for a newer book, so that the next try is not the same one."""
+
+FREEZE_MS = 30_000
+"""After this many refusals in a row, or for want of cash, the market rests this long (FAULTS I06, F09)."""
+
+FREEZE_AFTER = 5
+_LONG = frozenset({"insufficient_balance", "available_balance_too_low"})
+_PAUSE = frozenset({"trading_is_paused", "exchange_is_paused"})
+PAUSE_MS = 3_000
+
+
+class Refusals:
+    """Per market: how many exposure writes were refused in a row, and until when it rests."""
+
+    def __init__(self) -> None:
+        self._in_a_row: dict[str, int] = {}
+        self._rest: dict[str, tuple[int, str]] = {}
+
+    def note(self, outcome: Outcome, now: Instant) -> None:
+        ticker = outcome.action.ticker
+        if outcome.kind is OutcomeKind.ACCEPTED:
+            self._in_a_row.pop(ticker, None)
+        elif outcome.kind is OutcomeKind.REFUSED:
+            count = self._in_a_row.get(ticker, 0) + 1
+            self._in_a_row[ticker] = count
+            rest = COOL_MS
+            if outcome.code in _PAUSE:
+                rest = PAUSE_MS
+            if count >= FREEZE_AFTER or outcome.code in _LONG:
+                rest = FREEZE_MS
+            self._rest[ticker] = (now.mono_ms + rest, f"cooling down after {outcome.code} {outcome.detail}".strip())
+
+    def resting(self, ticker: str, now: Instant) -> str:
+        """Why the market rests now, empty if it does not."""
+        until, reason = self._rest.get(ticker, (0, ""))
+        return reason if now.mono_ms < until else ""

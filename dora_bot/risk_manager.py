@@ -1,0 +1,214 @@
+"""Risk before and after the strategy: the stance (may we quote at all?) and the veto on each action.
+
+The veto is a list of small named checks. Cancels never pass through it. An exposure write that does not raise
+the worst case of its direction always passes the inventory and exposure checks: risk limits must not forbid
+getting out. Each approved action is counted before the next one is looked at.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dora_bot.accounting import worst_case_loss_e6
+from dora_bot.models import Action, Amend, Cancel, Place, Side
+from dora_bot.own_orders import OwnOrder
+from dora_bot.units import ONE_E4, count_text, money_text, price_text
+from dora_bot.views import MarketView, Posture, Stance, View
+from dora_bot.write_budget import Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An action that risk does not let out, with the check that said no."""
+
+    action: Action
+    check: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    approved: tuple[Wanted, ...]
+    refused: tuple[Refused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A limit that ends trading until an operator resumes it."""
+
+    reason: str
+    evidence: str
+
+
+def breaches(view: View) -> list[Breach]:
+    """The loss limits that are broken in this view."""
+    limits = view.global_config
+    if limits is None or view.daily_pnl_e6 >= -limits.max_daily_loss_e6:
+        return []
+    text = f"daily PnL {money_text(view.daily_pnl_e6)} is below -{money_text(limits.max_daily_loss_e6)}"
+    return [Breach("daily loss limit", text)]
+
+
+def stance(view: View) -> Stance:
+    """The least that anything demands; every reason is kept."""
+    demands: list[tuple[Posture, str]] = [(Posture.HALTED, f"{h.halt_id}: {h.reason}") for h in view.halts]
+    demands += [(Posture.HALTED, breach.reason) for breach in breaches(view)]
+    if view.paused:
+        demands.append((Posture.PAUSED, "paused by the operator"))
+    if view.global_config is None:
+        demands.append((Posture.PAUSED, "no valid global_config yet"))
+    elif not view.global_config.trading_enabled:
+        demands.append((Posture.PAUSED, "trading_enabled is false"))
+    if not (view.status.active and view.status.trading):
+        demands.append((Posture.PAUSED, "the exchange is paused"))
+    if not demands:
+        return Stance(Posture.RUN)
+    lowest = min(posture for posture, _ in demands)
+    return Stance(lowest, tuple(reason for _, reason in demands))
+
+
+class _Tally:
+    """The worst cases as they stand after everything that was approved so far in this tick."""
+
+    def __init__(self, view: View) -> None:
+        self.exposure_e6 = view.exposure_e6
+        self._extra: dict[str, list[tuple[Side, int, int]]] = {}
+
+    def resting(self, market: MarketView, without: str = "") -> list[tuple[Side, int, int]]:
+        kept = [open_size(o) for o in market.orders if o.client_order_id != without]
+        return kept + self._extra.get(market.ticker, [])
+
+    def worst_e2(self, market: MarketView, side: Side, without: str = "") -> int:
+        resting = sum(count for s, _, count in self.resting(market, without) if s is side)
+        return market.position.net_e2 * side.sign + resting
+
+    def loss_e6(self, market: MarketView, more: list[tuple[Side, int, int]], without: str = "") -> int:
+        return worst_case_loss_e6(market.position, self.resting(market, without) + more)
+
+    def add(self, market: MarketView, order: tuple[Side, int, int]) -> None:
+        before = self.loss_e6(market, [])
+        self._extra.setdefault(market.ticker, []).append(order)
+        self.exposure_e6 += self.loss_e6(market, []) - before
+
+
+def open_size(order: OwnOrder) -> tuple[Side, int, int]:
+    """What may still come into the position from an order, as (side, price, count)."""
+    return order.side, order.price_e4, order.exposed_e2
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One exposure write with its market and the tally it would add to."""
+
+    action: Place | Amend
+    market: MarketView
+    view: View
+    tally: _Tally
+
+    @property
+    def remaining_e2(self) -> int:
+        if isinstance(self.action, Place):
+            return self.action.count_e2
+        return self.action.total_e2 - self._amended.filled_e2
+
+    @property
+    def _amended(self) -> OwnOrder:
+        return next(o for o in self.market.orders if o.client_order_id == self.action.client_order_id)
+
+    @property
+    def replaced(self) -> tuple[Side, int, int] | None:
+        return open_size(self._amended) if isinstance(self.action, Amend) else None
+
+    @property
+    def grows_by(self) -> tuple[Side, int, int]:
+        """What the action adds to the worst case: of an amend only what exceeds the order as it rests."""
+        old = self.replaced[2] if self.replaced else 0
+        return self.action.side, self.action.price_e4, max(self.remaining_e2 - old, 0)
+
+
+def check_sanity(case: _Case) -> str:
+    """Price on the market's grid and inside the configured band; size positive and at most quote_size."""
+    price, config = case.action.price_e4, case.market.config
+    if not case.market.market.grid.contains(price) or not 0 < price < ONE_E4:
+        return f"price {price_text(price)} is not on the grid"
+    if not config.price_min_e4 <= price <= config.price_max_e4:
+        return f"price {price_text(price)} is outside price_min..price_max"
+    if not 0 < case.remaining_e2 <= max(config.quote_size_e2, case.replaced[2] if case.replaced else 0):
+        return f"size {count_text(case.remaining_e2)} is not in 0.01..quote_size"
+    return ""
+
+
+def check_market_open(case: _Case) -> str:
+    return case.market.frozen
+
+
+def check_self_cross(case: _Case) -> str:
+    """Our bid stays below our ask, counting orders whose fate is unknown."""
+    sign = case.action.side.sign
+    for order in case.market.orders:
+        if order.live and order.side is not case.action.side:
+            prices = {order.price_e4}
+            if isinstance(order.pending, Amend):
+                prices.add(order.pending.price_e4)
+            if any((price - case.action.price_e4) * sign <= 0 for price in prices):
+                return f"would cross our own {order.side} at {price_text(order.price_e4)}"
+    return ""
+
+
+def check_inventory(case: _Case) -> str:
+    """Position plus everything open on the side stays within the market's cap for that direction."""
+    side, _, growth = case.grows_by
+    if growth == 0:
+        return ""
+    config = case.market.config
+    cap = config.max_inventory_yes_e2 if side is Side.BID else config.max_inventory_no_e2
+    worst = case.tally.worst_e2(case.market, side) + growth
+    if worst <= cap:
+        return ""
+    return f"worst position {count_text(worst)} would exceed the cap of {count_text(cap)}"
+
+
+def check_exposure(case: _Case) -> str:
+    """Worst-case loss in dollars over all markets stays within max_total_exposure."""
+    limits = case.view.global_config
+    if limits is None:
+        return "no valid global_config"
+    before = case.tally.loss_e6(case.market, [])
+    replaced = case.action.client_order_id if case.replaced else ""
+    own = (case.action.side, case.action.price_e4, case.remaining_e2)
+    after = case.tally.loss_e6(case.market, [own], without=replaced)
+    total = case.tally.exposure_e6 + after - before
+    if after <= before or total <= limits.max_total_exposure_e6:
+        return ""
+    return f"total exposure {money_text(total)} would exceed {money_text(limits.max_total_exposure_e6)}"
+
+
+CHECKS: tuple[Callable[[_Case], str], ...] = (
+    check_sanity,
+    check_market_open,
+    check_self_cross,
+    check_inventory,
+    check_exposure,
+)
+
+
+def vet(wanted: Sequence[Wanted], view: View, now_stance: Stance) -> Verdict:
+    """Approved or refused, each exposure write with its reason. Cancels always pass."""
+    tally = _Tally(view)
+    approved: list[Wanted] = []
+    refused: list[Refused] = []
+    for item in wanted:
+        action = item.action
+        if isinstance(action, Cancel):
+            approved.append(item)
+            continue
+        if now_stance.posture < Posture.REDUCE_ONLY:
+            refused.append(Refused(action, "posture", now_stance.posture.name))
+            continue
+        case = _Case(action, view.markets[action.ticker], view, tally)
+        no = next(((check.__name__, reason) for check in CHECKS if (reason := check(case))), None)
+        if no:
+            refused.append(Refused(action, *no))
+            continue
+        approved.append(item)
+        tally.add(case.market, case.grows_by)
+    return Verdict(tuple(approved), tuple(refused))

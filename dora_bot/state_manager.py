@@ -1,0 +1,402 @@
+"""The sole owner of what the bot believes: our orders, positions, PnL, and everything the slow threads told.
+
+`apply` takes events in the order they arrived, `reserve` and `settle` bracket our own writes, `view` freezes the
+result. Nothing here asks anybody anything. Rows for the journal collect until `take_rows`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from dora_bot import own_orders, valuation
+from dora_bot.accounting import apply_fill, apply_settlement, worst_case_loss_e6
+from dora_bot.config import GlobalConfig, MarketConfig
+from dora_bot.models import (
+    Action,
+    Amend,
+    BookDelta,
+    BookLost,
+    BookSnapshot,
+    BookView,
+    Cancel,
+    CatalogChanged,
+    ExchangeOrder,
+    ExchangeStatus,
+    FeedDown,
+    FeedUp,
+    Fill,
+    FillRow,
+    FillSeen,
+    HaltsChanged,
+    Instant,
+    LifecycleSeen,
+    Market,
+    MarketStatus,
+    OrderRow,
+    OrderSeen,
+    Outcome,
+    OutcomeKind,
+    Place,
+    Position,
+    Row,
+    Settlement,
+    SettlementRow,
+    Side,
+    StatusChanged,
+    TickerSeen,
+)
+from dora_bot.order_book import Books
+from dora_bot.own_orders import OrderState, OwnOrder
+from dora_bot.refusals import Refusals
+from dora_bot.views import ConfigChanged, MarketView, View
+
+TOMBSTONE_MS = 600_000
+"""Finished orders are remembered this long: a late fill must find its order (FAULTS I14)."""
+
+CLOSE_MARGIN_MS = 60_000
+"""No quote of ours rests from this long before the close on: afterwards cancels are refused (FAULTS B14)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was known before this process started."""
+
+    positions: Mapping[str, Position]
+    fill_keys: frozenset[tuple[str, str]]
+    orders: tuple[OwnOrder, ...] = ()
+    day: valuation.Day = valuation.Day()
+
+
+class StateManager:
+    def __init__(self, own_prefix: str, restored: Restored) -> None:
+        self._prefix = own_prefix
+        self.books = Books()
+        self.positions: dict[str, Position] = dict(restored.positions)
+        self._orders: dict[str, OwnOrder] = {o.client_order_id: o for o in restored.orders}
+        self._by_order_id = {o.order_id: o.client_order_id for o in restored.orders if o.order_id}
+        self._fill_keys = set(restored.fill_keys)
+        self._unmatched: dict[str, int] = {}
+        self._markets: dict[str, Market] = {}
+        self._configs: dict[str, MarketConfig] = {}
+        self._global: GlobalConfig | None = None
+        self._status = ExchangeStatus(active=True, trading=True)
+        self._halts = HaltsChanged(())
+        self._refusals = Refusals()
+        self._feed_up = False
+        self._rows: list[Row] = []
+        self._day = restored.day
+        self._marks: dict[str, valuation.Mark | None] = {}
+        self._last_configs: dict[str, MarketConfig] = {}
+        self.fills_booked = 0
+        self._handlers: dict[type, Callable[..., None]] = {
+            BookDelta: self._on_book,
+            BookSnapshot: self._on_book,
+            BookLost: self._on_book,
+            TickerSeen: self._on_ticker,
+            FillSeen: self._on_fill,
+            OrderSeen: self._on_order,
+            LifecycleSeen: self._on_lifecycle,
+            CatalogChanged: self._on_catalog,
+            ConfigChanged: self._on_config,
+            StatusChanged: self._on_status,
+            HaltsChanged: self._on_halts,
+            FeedUp: self._on_feed_up,
+            FeedDown: self._on_feed_down,
+        }
+
+    # ── events ──────────────────────────────────────────────────────────────────────────────────
+
+    def apply(self, event: object, now: Instant) -> None:
+        """Take one event in; a kind that is not known here is a programming error and raises KeyError."""
+        self._handlers[type(event)](event, now)
+
+    def _on_book(self, event: BookDelta | BookSnapshot | BookLost, now: Instant) -> None:
+        self.books.apply(event, now)
+
+    def _on_ticker(self, event: TickerSeen, _now: Instant) -> None:
+        market = self._markets.get(event.ticker)
+        if market is not None:
+            self._markets[event.ticker] = replace(market, last_price_e4=event.last_e4, volume_e2=event.volume_e2)
+
+    def _on_feed_up(self, _event: FeedUp, _now: Instant) -> None:
+        self._feed_up = True
+
+    def _on_feed_down(self, event: FeedDown, _now: Instant) -> None:
+        self._feed_up = False
+        self.books.lose_all(event.reason)
+
+    def _on_catalog(self, event: CatalogChanged, _now: Instant) -> None:
+        for market in event.markets:
+            old = self._markets.get(market.ticker)
+            self._markets[market.ticker] = market if old is None else replace(market, last_price_e4=old.last_price_e4)
+
+    def _on_config(self, event: ConfigChanged, _now: Instant) -> None:
+        self._configs = {c.market_id: c for c in event.markets}
+        self._global = event.global_config
+
+    def _on_status(self, event: StatusChanged, _now: Instant) -> None:
+        self._status = event.status
+
+    def _on_halts(self, event: HaltsChanged, _now: Instant) -> None:
+        self._halts = event
+
+    def _on_lifecycle(self, event: LifecycleSeen, _now: Instant) -> None:
+        market = self._markets.get(event.ticker)
+        if market is None:
+            return
+        status = _LIFECYCLE_STATUS.get(event.kind, market.status)
+        self._markets[event.ticker] = replace(
+            market,
+            status=status,
+            close_ms=event.close_ms or market.close_ms,
+            grid=event.grid or market.grid,
+            result=event.result or market.result,
+        )
+
+    def _on_order(self, event: OrderSeen, now: Instant) -> None:
+        order = self.find(event.order)
+        if order is None:
+            return
+        self._store(own_orders.seen(order, event.order, now, reason=event.reason), now, event.reason)
+
+    def _on_fill(self, event: FillSeen, now: Instant) -> None:
+        self.book_fill(event.fill, now)
+
+    # ── money ───────────────────────────────────────────────────────────────────────────────────
+
+    def book_fill(self, fill: Fill, now: Instant) -> bool:
+        """Book one execution; false if it was booked before, from whichever source."""
+        if fill.key in self._fill_keys:
+            return False
+        self._fill_keys.add(fill.key)
+        position, realised = apply_fill(self.positions.get(fill.ticker, Position(fill.ticker)), fill)
+        self.positions[fill.ticker] = position
+        self.fills_booked += 1
+        cid = fill.client_order_id if fill.client_order_id in self._orders else self._by_order_id.get(fill.order_id, "")
+        order = self._orders.get(cid)
+        if order is None:
+            self._unmatched[fill.order_id] = self._unmatched.get(fill.order_id, 0) + fill.count_e2
+        else:
+            booked = replace(order, booked_e2=order.booked_e2 + fill.count_e2, order_id=order.order_id or fill.order_id)
+            self._store(self._finished_by_fills(booked, now), now, "filled")
+        self._rows.append(FillRow(replace(fill, client_order_id=cid or fill.client_order_id), position, realised))
+        return True
+
+    def book_settlement(self, settlement: Settlement) -> bool:
+        """Book the payout of a market we hold; false if there is nothing (left) to pay out."""
+        position = self.positions.get(settlement.ticker)
+        if position is None or position.net_e2 == 0:
+            return False
+        after, realised = apply_settlement(position, settlement)
+        self.positions[settlement.ticker] = after
+        self._rows.append(SettlementRow(settlement, position.net_e2, after, realised))
+        return True
+
+    def _finished_by_fills(self, order: OwnOrder, now: Instant) -> OwnOrder:
+        if not order.live or order.booked_e2 < order.total_e2 or order.state is OrderState.UNKNOWN:
+            return order
+        return own_orders.closed(order, order.booked_e2, "filled", now)
+
+    # ── our own writes ──────────────────────────────────────────────────────────────────────────
+
+    def reserve(self, actions: Iterable[Action], now: Instant) -> None:
+        """Count the actions as if they had already worked, before their first byte leaves (FAULTS I03)."""
+        for action in actions:
+            if isinstance(action, Place):
+                self._orders[action.client_order_id] = own_orders.opened(action, now)
+            else:
+                order = self._orders.get(action.client_order_id)
+                if order is not None and order.live:
+                    self._orders[action.client_order_id] = own_orders.reserved(order, action, now)
+
+    def settle(self, outcomes: Iterable[Outcome], now: Instant) -> None:
+        for outcome in outcomes:
+            order = self._orders.get(outcome.action.client_order_id)
+            if order is None:
+                continue
+            self._refusals.note(outcome, now)
+            self._store(own_orders.settled(order, outcome, now), now, outcome.action.reason)
+            self._log_write(outcome, now)
+
+    def _log_write(self, outcome: Outcome, now: Instant) -> None:
+        action = outcome.action
+        if isinstance(action, Cancel) or outcome.kind is not OutcomeKind.ACCEPTED:
+            return
+        count = action.count_e2 if isinstance(action, Place) else action.total_e2
+        status = "placed" if isinstance(action, Place) else "amended"
+        if isinstance(action, Amend) and action.reason == "renew":
+            return
+        self._rows.append(
+            OrderRow(
+                action.client_order_id,
+                outcome.order_id or getattr(action, "order_id", ""),
+                action.ticker,
+                action.side,
+                action.price_e4,
+                count,
+                status,
+                outcome.time_ms or now.exchange_ms,
+                action.reason,
+            )
+        )
+
+    # ── orders ──────────────────────────────────────────────────────────────────────────────────
+
+    def find(self, told: ExchangeOrder) -> OwnOrder | None:
+        """Our order that the exchange speaks of; None for somebody else's."""
+        cid = told.client_order_id if told.client_order_id in self._orders else self._by_order_id.get(told.order_id, "")
+        return self._orders.get(cid)
+
+    def is_ours(self, told: ExchangeOrder) -> bool:
+        return told.client_order_id.startswith(self._prefix)
+
+    def knows(self, fill: Fill) -> bool:
+        return fill.key in self._fill_keys
+
+    def adopt(self, told: ExchangeOrder, booked_e2: int, now: Instant) -> None:
+        """Take over an order with our prefix that this process did not place; ``booked_e2`` of it is in the position."""
+        order = replace(own_orders.adopted(told, now), booked_e2=booked_e2)
+        self._orders[order.client_order_id] = order
+        self._by_order_id[order.order_id] = order.client_order_id
+
+    def update(self, order: OwnOrder, now: Instant) -> None:
+        """Put a transition's result back (used by `reconcile`)."""
+        self._store(order, now, order.evidence)
+
+    def has_resting(self, ticker: str) -> bool:
+        return any(o.ticker == ticker and o.state is OrderState.RESTING for o in self._orders.values())
+
+    def book(self, ticker: str) -> BookView:
+        """The market's book without our own size."""
+        return self.books.view(ticker, [o for o in self._orders.values() if o.ticker == ticker and o.live])
+
+    def live_orders(self) -> list[OwnOrder]:
+        return [o for o in self._orders.values() if o.live]
+
+    def _store(self, order: OwnOrder, now: Instant, reason: str) -> None:
+        before = self._orders.get(order.client_order_id)
+        if order.order_id and order.order_id not in self._by_order_id:
+            self._by_order_id[order.order_id] = order.client_order_id
+            early = self._unmatched.pop(order.order_id, 0)
+            order = replace(order, booked_e2=order.booked_e2 + early)
+        self._orders[order.client_order_id] = order
+        if before is not None and before.live and not order.live:
+            status = "filled" if order.filled_e2 >= order.total_e2 else "cancelled"
+            if order.evidence.startswith("create"):
+                status = "refused"
+            self._rows.append(
+                OrderRow(
+                    order.client_order_id,
+                    order.order_id,
+                    order.ticker,
+                    order.side,
+                    order.price_e4,
+                    order.total_e2,
+                    status,
+                    now.exchange_ms,
+                    reason or order.evidence,
+                )
+            )
+
+    def bury(self, now: Instant) -> None:
+        """Forget what finished long ago and owes us nothing."""
+        old = [
+            o
+            for o in self._orders.values()
+            if not o.live and o.exposed_e2 == 0 and now.mono_ms - o.closed_mono_ms > TOMBSTONE_MS
+        ]
+        for order in old:
+            del self._orders[order.client_order_id]
+            self._by_order_id.pop(order.order_id, None)
+
+    # ── out ─────────────────────────────────────────────────────────────────────────────────────
+
+    def take_rows(self) -> list[Row]:
+        rows, self._rows = self._rows, []
+        return rows
+
+    def view(self, now: Instant) -> View:
+        """Everything as it is believed to be at ``now``, frozen."""
+        by_ticker: dict[str, list[OwnOrder]] = {}
+        for order in self._orders.values():
+            if order.live or order.exposed_e2:
+                by_ticker.setdefault(order.ticker, []).append(order)
+        wanted = set(self._configs) | {t for t, p in self.positions.items() if p.net_e2} | set(by_ticker)
+        views = {
+            ticker: self._market_view(self._markets[ticker], tuple(by_ticker.get(ticker, ())), now)
+            for ticker in sorted(wanted)
+            if ticker in self._markets and self._config_of(ticker) is not None
+        }
+        equity = valuation.banked_e6(self.positions) + sum(self._unrealised(t) for t in self.positions)
+        self._day = self._day.rolled(valuation.utc_date(now.exchange_ms), equity)
+        return View(
+            now=now,
+            markets=views,
+            global_config=self._global,
+            status=self._status,
+            halts=self._halts.halts,
+            paused=self._halts.paused,
+            feed_up=self._feed_up,
+            exposure_e6=sum(v.worst_loss_e6 for v in views.values()),
+            equity_e6=equity,
+            daily_pnl_e6=equity - self._day.start_equity_e6,
+            day=self._day,
+            positions=MappingProxyType(dict(self.positions)),
+            stray_orders=tuple(o for t, orders in by_ticker.items() if t not in views for o in orders if o.live),
+        )
+
+    def _config_of(self, ticker: str) -> MarketConfig | None:
+        """The market's config; one that was deleted while we hold something there counts as disabled."""
+        found = self._configs.get(ticker)
+        if found is not None:
+            self._last_configs[ticker] = found
+            return found
+        last = self._last_configs.get(ticker)
+        return last.model_copy(update={"enabled": False}) if last is not None else None
+
+    def _market_view(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> MarketView:
+        config = self._config_of(market.ticker)
+        assert config is not None
+        book = self.books.view(market.ticker, orders)
+        self._marks[market.ticker] = valuation.mark(book, self._marks.get(market.ticker))
+        position = self.positions.get(market.ticker, Position(market.ticker))
+        resting = [(o.side, o.price_e4, o.exposed_e2) for o in orders]
+        return MarketView(
+            ticker=market.ticker,
+            market=market,
+            config=config,
+            book=book,
+            position=position,
+            orders=tuple(o for o in orders if o.live),
+            long_worst_e2=position.net_e2 + sum(n for s, _, n in resting if s is Side.BID),
+            short_worst_e2=position.net_e2 - sum(n for s, _, n in resting if s is Side.ASK),
+            worst_loss_e6=worst_case_loss_e6(position, resting),
+            unrealised_e6=self._unrealised(market.ticker),
+            frozen=self._frozen(market, orders, now),
+        )
+
+    def _unrealised(self, ticker: str) -> int:
+        market = self._markets.get(ticker)
+        if market is None:
+            return 0
+        known = valuation.settled_mark(market) or self._marks.get(ticker)
+        return valuation.liquidation_e6(self.positions[ticker], known, market.fees) if ticker in self.positions else 0
+
+    def _frozen(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> str:
+        """Why no exposure may be written for this market now."""
+        doubtful = next((o for o in orders if o.state in (OrderState.UNKNOWN, OrderState.IN_FLIGHT)), None)
+        if doubtful is not None:
+            return f"the fate of {doubtful.client_order_id} is unknown"
+        if market.exchange_index in self._status.paused_shards:
+            return f"shard {market.exchange_index} is paused"
+        if market.close_ms and now.exchange_ms > market.close_ms - CLOSE_MARGIN_MS:
+            return "the market is about to close"
+        return self._refusals.resting(market.ticker, now)
+
+
+_LIFECYCLE_STATUS = {
+    "activated": MarketStatus.ACTIVE,
+    "deactivated": MarketStatus.INACTIVE,
+    "determined": MarketStatus.DETERMINED,
+    "settled": MarketStatus.FINALIZED,
+}

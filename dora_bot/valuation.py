@@ -1,0 +1,75 @@
+"""What the positions are worth, and the trading day.
+
+Marks are what closing now would bring: the opposite best price less the taker fee. Only a proven two-sided book
+moves a mark, so that a lost connection or the empty book of a closing market cannot look like a loss. The
+trading day begins at midnight UTC; daily PnL is the equity's change since then.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dora_bot import fees
+from dora_bot.accounting import unrealised_e6
+from dora_bot.models import BookView, FeeTerms, Market, Position
+from dora_bot.units import ONE_E4
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The last proven best prices of a market."""
+
+    bid_e4: int
+    ask_e4: int
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A trading day (``2026-11-20``) and the equity it began with."""
+
+    date: str = ""
+    start_equity_e6: int = 0
+
+    def rolled(self, date: str, equity_e6: int) -> "Day":
+        """The day in force at ``date``: a new one starts from the equity at hand."""
+        return self if date == self.date else Day(date, equity_e6)
+
+
+def utc_date(exchange_ms: int) -> str:
+    return datetime.fromtimestamp(exchange_ms / 1_000, UTC).strftime("%Y-%m-%d")
+
+
+def mark(book: BookView, old: Mark | None) -> Mark | None:
+    """The new mark if the book deserves trust, else the old one."""
+    bid, ask = book.best_bid, book.best_ask
+    if not book.proven or bid is None or ask is None or bid.price_e4 >= ask.price_e4:
+        return old
+    if old is not None and old.bid_e4 == bid.price_e4 and old.ask_e4 == ask.price_e4:
+        return old
+    return Mark(bid.price_e4, ask.price_e4)
+
+
+def liquidation_e6(position: Position, known: Mark | None, terms: FeeTerms) -> int:
+    """Unrealised PnL if the position were closed by a taker order at the mark; 0 while there is no mark."""
+    if position.net_e2 == 0 or known is None:
+        return 0
+    price = known.bid_e4 if position.net_e2 > 0 else known.ask_e4
+    return unrealised_e6(position, price) - fees.taker_fee_e6(terms, price, abs(position.net_e2))
+
+
+def middle_e6(position: Position, known: Mark | None) -> int:
+    """Unrealised PnL at the middle of the book: what a chart would show, not what one could get."""
+    if position.net_e2 == 0 or known is None:
+        return 0
+    return position.net_e2 * (known.bid_e4 + known.ask_e4) // 2 - position.cost_e6
+
+
+def settled_mark(market: Market) -> Mark | None:
+    """A determined market is worth its result."""
+    value = {"yes": ONE_E4, "no": 0}.get(market.result)
+    return None if value is None else Mark(value, value)
+
+
+def banked_e6(positions: Mapping[str, Position]) -> int:
+    """Realised PnL less fees over all markets."""
+    return sum(p.realised_e6 - p.fees_e6 for p in positions.values())
