@@ -1,0 +1,144 @@
+"""What must survive: positions, the day's risk state with its halts, heartbeats, and the trade log.
+
+Positions are written only by `drain`, in one transaction with the row that led to them. Everything here is
+read at start, by the operator's commands and by reports, or published once a minute for people.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from dora_bot.dynamo import Dynamo
+from dora_bot.errors import StoreError
+from dora_bot.items import (
+    POSITION_PREFIX,
+    STATE,
+    TRADE_LOG,
+    Item,
+    day_of,
+    days_between,
+    money,
+    open_order_view,
+    parse_timestamp,
+    position_of,
+    positions_map,
+    scaled,
+    timestamp,
+)
+from dora_bot.models import ExchangeOrder, Halt, Position
+
+RISK_STATE = "risk_state"
+OPEN_ORDERS = "open_orders"
+POSITIONS = "positions"
+_HEARTBEAT_PREFIX = "heartbeat#"
+
+
+@dataclass(frozen=True, slots=True)
+class RiskState:
+    """The item ``risk_state``: the day it speaks of, that day's PnL, the newest fill, the halts in force."""
+
+    day: str = ""
+    daily_pnl_e6: int = 0
+    last_fill_ms: int = 0
+    halts: tuple[Halt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The bot's picture of itself for people and other programs, from one moment. PnL since midnight UTC."""
+
+    time_ms: int
+    positions: tuple[Position, ...]
+    open_orders: tuple[ExchangeOrder, ...]
+    daily_pnl_e6: int
+    daily_fees_e6: int
+    last_fill_ms: int
+
+
+class StateStore:
+    def __init__(self, db: Dynamo) -> None:
+        self._db = db
+
+    def positions(self) -> dict[str, Position]:
+        """The truth, one per market ever traded (flat ones included, for their version and totals)."""
+        found = [position_of(item) for item in self._db.scan(STATE, POSITION_PREFIX)]
+        return {position.ticker: position for position in found}
+
+    def position(self, ticker: str) -> Position:
+        """One market's position; flat and of version 0 if it never traded."""
+        item = self._db.get(STATE, {"key": POSITION_PREFIX + ticker})
+        return position_of(item) if item else Position(ticker)
+
+    # ── risk state ──────────────────────────────────────────────────────────────────────────────
+
+    def risk_state(self) -> RiskState:
+        """Raises `StoreError` if the item is damaged: a halt must not be lost by misreading it."""
+        item = self._db.get(STATE, {"key": RISK_STATE})
+        try:
+            halts = msgspec.convert(item.get("halts", []), tuple[Halt, ...], strict=False)
+        except msgspec.ValidationError as error:
+            raise StoreError(f"{RISK_STATE}: halts cannot be read: {error}") from error
+        if item.get("trading_halted") and not halts:
+            halts = (Halt("console", "trading_halted was set by hand", 0, "console"),)
+        last_fill = item.get("last_fill_timestamp", "")
+        return RiskState(
+            day=str(item.get("day", "")),
+            daily_pnl_e6=scaled(item, "daily_pnl", 6) if "daily_pnl" in item else 0,
+            last_fill_ms=parse_timestamp(last_fill) if last_fill else 0,
+            halts=halts,
+        )
+
+    def set_halts(self, halts: Sequence[Halt]) -> None:
+        """Replace the halts in force; empty lifts them all."""
+        told = [msgspec.to_builtins(halt) for halt in halts]
+        self._db.update(STATE, {"key": RISK_STATE}, {"trading_halted": bool(halts), "halts": told})
+
+    def publish(self, published: Published) -> None:
+        """Write the map of positions, the open orders, the risk figures and the day's snapshot."""
+        now, day = timestamp(published.time_ms), day_of(published.time_ms)
+        figures = {"day": day, "daily_pnl": money(published.daily_pnl_e6)}
+        if published.last_fill_ms:
+            figures["last_fill_timestamp"] = timestamp(published.last_fill_ms)
+        self._db.update(STATE, {"key": RISK_STATE}, figures)
+        orders = {order.order_id: open_order_view(order) for order in published.open_orders}
+        snapshot = {
+            "daily_pnl": money(published.daily_pnl_e6),
+            "fees": money(published.daily_fees_e6),
+            "updated_at": now,
+        }
+        self._db.batch_put(
+            STATE,
+            [
+                {"key": POSITIONS, "positions": positions_map(published.positions), "updated_at": now},
+                {"key": OPEN_ORDERS, "orders": orders, "updated_at": now},
+                {"key": f"pnl#{day}", **snapshot},
+            ],
+        )
+
+    # ── heartbeats and other single items ───────────────────────────────────────────────────────
+
+    def beat(self, instance: str, now_ms: int, details: Mapping[str, Any]) -> None:
+        """Say that the instance lives; ``details`` are DynamoDB values (text, Decimal, bool)."""
+        self._db.put(STATE, {"key": _HEARTBEAT_PREFIX + instance, "at": timestamp(now_ms), **details})
+
+    def item(self, key: str) -> Item:
+        """Any item of the state table; empty if there is none."""
+        return self._db.get(STATE, {"key": key})
+
+    def put_item(self, key: str, attributes: Mapping[str, Any]) -> None:
+        self._db.put(STATE, {**attributes, "key": key})
+
+    # ── trade log ───────────────────────────────────────────────────────────────────────────────
+
+    def trade_rows(self, first_day: str, last_day: str) -> Iterator[Item]:
+        """All rows from one UTC date to another (both included) in the order of the exchange's time."""
+        for day in days_between(first_day, last_day):
+            yield from self._db.query(TRADE_LOG, day)
+
+    def trade_rows_since(self, since_ms: int, now_ms: int) -> Iterator[Item]:
+        """Rows with an exchange time ≥ ``since_ms``; tomorrow's partition too, clocks differ."""
+        start = timestamp(since_ms)
+        for day in days_between(day_of(since_ms), day_of(now_ms + 86_400_000)):
+            yield from self._db.query(TRADE_LOG, day, start)
