@@ -34,7 +34,7 @@ conformance: setup  ## foreign Kalshi clients against the paper exchange (needs 
 
 mission: setup  ## run the tests and hold docs/mission.md against their results
 	@$(BIN)/python -m pytest -q --junit-xml=.pytest_cache/report.xml
-	@$(BIN)/python scripts/mission.py --report .pytest_cache/report.xml
+	@$(BIN)/python scripts/mission.py .pytest_cache/report.xml
 
 LOCK := $(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: setup  ## resolve the dependencies anew; the locks carry hashes and name no host
