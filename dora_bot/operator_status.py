@@ -1,0 +1,126 @@
+"""The bot's belief as one object: what it published in its state directory, else what DynamoDB keeps of it."""
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from dora_bot.cli_support import emit, note
+from dora_bot.clock import SystemClock
+from dora_bot.config import Settings
+from dora_bot.dynamo import Dynamo
+from dora_bot.errors import StoreError
+from dora_bot.items import parse_timestamp, timestamp
+from dora_bot.models import Halt
+from dora_bot.ports import Clock
+from dora_bot.state_dir import is_locked, read_status
+from dora_bot.state_store import OPEN_ORDERS, POSITIONS, StateStore
+from dora_bot.tables import require_tables
+from dora_bot.units import money_text
+from dora_bot.view import progress_line, render, render_text
+
+_WATCH_EVERY_S = 0.5
+_LINE_EVERY_S = 5.0
+
+
+def current_status(settings: Settings) -> dict[str, Any]:
+    """The status object of INTERFACES. Raises `StoreError` or `ConfigError` if nothing is known anywhere."""
+    try:
+        return read_status(settings.state_dir)
+    except StoreError as error:
+        note(f"dora: {error}; showing what DynamoDB keeps")
+    db = Dynamo.connect(settings.table_prefix)
+    require_tables(db)
+    return stored_status(StateStore(db), settings.env)
+
+
+def stored_status(store: StateStore, env: str) -> dict[str, Any]:
+    """What can be told without a bot: positions, last published orders, day's PnL and halts."""
+    risk = store.risk_state()
+    orders = store.item(OPEN_ORDERS)
+    view = store.item(POSITIONS)
+    return {
+        "time": view.get("updated_at", ""),
+        "env": env,
+        "posture": "HALTED" if risk.halts else "STOPPED",
+        "halts": [_halt(halt) for halt in risk.halts],
+        "feed": "down",
+        "open_orders": [
+            {
+                "order_id": order_id,
+                "client_order_id": order["client_order_id"],
+                "ticker": order["market_id"],
+                "side": {"buy": "bid", "sell": "ask"}[order["side"]],
+                "price": f"{order['price']:.4f}",
+                "remaining_count": f"{order['size']:.2f}",
+            }
+            for order_id, order in orders.get("orders", {}).items()
+        ],
+        "positions": {
+            ticker: {
+                "net": f"{held['yes_qty'] - held['no_qty']:.2f}",
+                "avg_cost": f"{held['avg_cost_yes'] or held['avg_cost_no']:.4f}",
+            }
+            for ticker, held in view.get("positions", {}).items()
+        },
+        "pnl": {"day": risk.day, "daily": money_text(risk.daily_pnl_e6)},
+        "markets": {},
+        "budget": {},
+        "ages": {},
+    }
+
+
+def show_status(settings: Settings, *, json: bool) -> None:
+    """Print the status once: JSON, or the screen as text."""
+    found = current_status(settings)
+    if json:
+        emit(found)
+        return
+    console = Console()
+    age_s = _age_s(found, SystemClock())
+    if console.is_terminal:
+        console.print(render(found, console.width, console.height, age_s))
+    else:
+        sys.stdout.write(render_text(found, age_s=age_s))
+
+
+def watch_status(settings: Settings, *, json: bool) -> None:
+    """Show the status until Ctrl-C: a screen in a terminal, lines elsewhere. Ctrl-C ends it without complaint."""
+    clock, console = SystemClock(), Console()
+    found = current_status(settings)
+    try:
+        if json or not console.is_terminal:
+            while True:
+                emit(found) if json else note(progress_line(found))
+                clock.sleep(1.0 if json else _LINE_EVERY_S)
+                found = current_status(settings)
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while True:
+                size = console.size
+                live.update(render(found, size.width, size.height, _age_s(found, clock)), refresh=True)
+                clock.sleep(_WATCH_EVERY_S)
+                found = current_status(settings)
+    except KeyboardInterrupt:
+        return
+
+
+def bot_runs(settings: Settings) -> bool:
+    """Whether a bot holds this state directory now."""
+    return is_locked(settings.state_dir)
+
+
+def _age_s(found: dict[str, Any], clock: Clock) -> float | None:
+    try:
+        return (clock.now().exchange_ms - parse_timestamp(found["time"])) / 1000
+    except (KeyError, StoreError):
+        return None
+
+
+def _halt(halt: Halt) -> dict[str, str]:
+    return {
+        "halt_id": halt.halt_id,
+        "reason": halt.reason,
+        "raised_at": timestamp(halt.raised_ms),
+        "by": halt.raised_by,
+    }
