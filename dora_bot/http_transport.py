@@ -1,0 +1,312 @@
+"""HTTP under a total deadline: DNS, connect, write and the whole body within one bound, and nothing hidden.
+
+No retry, no redirect, no proxy, no cookie. A call that fails says whether its first byte was sent: before it,
+nothing can have happened at the exchange; after it, anything may have. Calls run on a few worker threads with
+one kept-alive connection each, so that a stuck resolver or a trickling body cannot hold the caller, and so that
+several calls can be under way at once. Signatures are made on the worker, at the moment of sending.
+
+Knows nothing of orders or markets: the kill path stands on this module and `signing` alone.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from dora_bot.errors import ConfigError, ExchangeUnreachable
+
+DEADLINE_S = 2.0
+MAX_REPLY_BYTES = 32_000_000
+_CHUNK_BYTES = 65_536
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_USER_AGENT = "dora-bot"
+
+
+class Reading(Protocol):
+    @property
+    def mono_ms(self) -> int: ...
+
+    @property
+    def exchange_ms(self) -> int: ...
+
+
+class TransportClock(Protocol):
+    """What is asked of a clock here: both readings, and a place to report the exchange's own time."""
+
+    def now(self) -> Reading: ...
+
+    def observe(self, exchange_ms: int, mono_ms: int, uncertainty_ms: int = 0) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """``target`` is the path below the base, with its query."""
+
+    method: str
+    target: str
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    body: bytes
+    took_ms: int
+    heard_mono_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No usable reply. ``sent`` is false only if provably no byte of the request left."""
+
+    sent: bool
+    code: str
+    detail: str
+    took_ms: int
+
+
+class Unsent(ExchangeUnreachable):
+    """The request never left: no connection, or no worker was free in time."""
+
+
+class _Ticket:
+    """One call's life, shared by the caller and its worker: who came first, the first byte or the deadline?"""
+
+    def __init__(self, deadline_mono_ms: int) -> None:
+        self.deadline_mono_ms = deadline_mono_ms
+        self._lock = threading.Lock()
+        self._sent = False
+        self._given_up = False
+        self._socket: socket.socket | None = None
+
+    def about_to_send(self, connection: socket.socket) -> None:
+        """Called before each write. Raises `TimeoutError` if the caller has stopped waiting."""
+        with self._lock:
+            if self._given_up:
+                raise TimeoutError("the deadline passed before the request was sent")
+            self._sent = True
+            self._socket = connection
+
+    def give_up(self) -> bool:
+        """The caller stops waiting: wake the worker out of a blocking read. Returns whether a byte was sent."""
+        with self._lock:
+            self._given_up = True
+            if self._socket is not None:
+                # The plain shutdown, also under TLS: the worker is inside the TLS object and must not race it.
+                socket_shutdown(self._socket)
+            return self._sent
+
+    def done(self) -> None:
+        with self._lock:
+            self._socket = None
+
+    @property
+    def sent(self) -> bool:
+        with self._lock:
+            return self._sent
+
+
+def socket_shutdown(connection: socket.socket) -> None:
+    try:
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
+    except OSError:
+        return  # already closed by the other side, which is what was wanted
+
+
+class _Local(threading.local):
+    ticket: _Ticket | None = None
+    session: requests.Session | None = None
+
+
+_LOCAL = _Local()
+
+
+class _Watched:
+    """Mixed into urllib3's connections: connects first, then asks the ticket before every write."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        raise NotImplementedError
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        if _LOCAL.ticket is not None:
+            _LOCAL.ticket.about_to_send(self.sock)
+        super().send(data)  # type: ignore[misc]  # the base is urllib3's connection, beside which this is mixed in
+
+
+class _HttpConnection(_Watched, urllib3.connection.HTTPConnection):
+    connect = urllib3.connection.HTTPConnection.connect
+
+
+class _HttpsConnection(_Watched, urllib3.connection.HTTPSConnection):
+    connect = urllib3.connection.HTTPSConnection.connect
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+Sign = Callable[[str, str, int], Mapping[str, str]]
+"""(method, path from the root, exchange time in ms) → headers; see `dora_bot.signing`."""
+
+
+@dataclass(slots=True)
+class HttpTransport:
+    """Signed calls to one host. Thread-safe; `close` it to end its threads.
+
+    ``allowed_hosts`` must hold the base's host, so that a mistyped address never sees a signature.
+    Raises `ConfigError` for an address that is not HTTPS (plain HTTP is for loopback) or not allowed.
+    """
+
+    base_url: str
+    sign: Sign
+    clock: TransportClock
+    allowed_hosts: frozenset[str]
+    connections: int = 8
+    deadline_s: float = DEADLINE_S
+    ca_file: str = ""
+    _pool: ThreadPoolExecutor = field(init=False, repr=False)
+    _root: str = field(init=False, repr=False)
+    _base_path: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        host = parts.hostname or ""
+        if parts.scheme not in ("http", "https") or not host:
+            raise ConfigError(f"{self.base_url!r} is not an http(s) address")
+        if host not in self.allowed_hosts:
+            raise ConfigError(f"host {host} is not an allowed exchange host")
+        if parts.scheme == "http" and host not in _LOOPBACK:
+            raise ConfigError(f"{self.base_url} is not https; plain http is for loopback only")
+        self._root = f"{parts.scheme}://{parts.netloc}"
+        self._base_path = parts.path.rstrip("/")
+        self._pool = ThreadPoolExecutor(self.connections, thread_name_prefix="http")
+
+    def call(self, call: Call) -> Reply:
+        """One call. Raises `Unsent` if no byte left, `ExchangeUnreachable` for any other lack of a reply."""
+        answer = self.call_all([call])[0]
+        if isinstance(answer, Failure):
+            kind = ExchangeUnreachable if answer.sent else Unsent
+            raise kind(f"{call.method} {call.target.partition('?')[0]}: {answer.code}: {answer.detail}")
+        return answer
+
+    def call_all(self, calls: Sequence[Call]) -> list[Reply | Failure]:
+        """All calls side by side, answers in their order; back within the deadline, whatever happens."""
+        begun = self.clock.now().mono_ms
+        ticket_end = begun + round(self.deadline_s * 1000)
+        tickets = [_Ticket(ticket_end) for _ in calls]
+        futures = [self._pool.submit(self._perform, *pair) for pair in zip(calls, tickets, strict=True)]
+        return [self._wait(future, ticket, begun) for future, ticket in zip(futures, tickets, strict=True)]
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _wait(self, future: "Future[Reply | Failure]", ticket: _Ticket, begun: int) -> Reply | Failure:
+        left_s = (ticket.deadline_mono_ms - self.clock.now().mono_ms) / 1000
+        try:
+            return future.result(timeout=max(left_s, 0.0))
+        except FutureTimeoutError:
+            took = self.clock.now().mono_ms - begun
+            if future.cancel():
+                return Failure(sent=False, code="no_worker", detail="every connection is busy", took_ms=took)
+            sent = ticket.give_up()
+            return Failure(sent, "timeout", f"no whole reply within {self.deadline_s:g} s", took)
+
+    # ── on a worker thread ──────────────────────────────────────────────────────────────────────
+
+    def _perform(self, call: Call, ticket: _Ticket) -> Reply | Failure:
+        begun = self.clock.now().mono_ms
+        _LOCAL.ticket = ticket
+        session = _LOCAL.session = _LOCAL.session or self._session()
+        try:
+            reply = self._send(session, call, ticket)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            session.close()
+            took = self.clock.now().mono_ms - begun
+            code = "no_reply" if ticket.sent else "no_connection"
+            return Failure(ticket.sent, code, _short(error), took)
+        finally:
+            ticket.done()
+            _LOCAL.ticket = None
+        return reply
+
+    def _send(self, session: requests.Session, call: Call, ticket: _Ticket) -> Reply:
+        before = self.clock.now()
+        left_s = max((ticket.deadline_mono_ms - before.mono_ms) / 1000, 0.001)
+        path = self._base_path + call.target
+        headers = dict(self.sign(call.method, path, before.exchange_ms))
+        if call.body:
+            headers["Content-Type"] = "application/json"
+        with session.request(
+            call.method,
+            self._root + path,
+            data=call.body or None,
+            headers=headers,
+            timeout=(left_s, left_s),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            headed = self.clock.now()
+            self._observe_date(response.headers.get("Date", ""), before.mono_ms, headed.mono_ms)
+            body = self._body(response, ticket)
+        heard = self.clock.now().mono_ms
+        return Reply(response.status_code, body, heard - before.mono_ms, heard)
+
+    def _body(self, response: requests.Response, ticket: _Ticket) -> bytes:
+        """Raises `TimeoutError` past the deadline and `ValueError` for a reply that is too long or cut short."""
+        chunks = bytearray()
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            chunks += chunk
+            if len(chunks) > MAX_REPLY_BYTES:
+                raise ValueError(f"a reply of more than {MAX_REPLY_BYTES} bytes")
+            if self.clock.now().mono_ms > ticket.deadline_mono_ms:
+                raise TimeoutError("the deadline passed inside the body")
+        return bytes(chunks)
+
+    def _observe_date(self, date: str, sent_mono_ms: int, heard_mono_ms: int) -> None:
+        """The ``Date`` header names the second the reply was made in; the transit adds to the doubt."""
+        try:
+            second_ms = round(parsedate_to_datetime(date).timestamp() * 1000)
+        except (TypeError, ValueError):
+            return  # no Date, or not one: nothing to learn from this reply
+        doubt = (999 + heard_mono_ms - sent_mono_ms) // 2
+        self.clock.observe(second_ms + doubt, heard_mono_ms, doubt)
+
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = self.ca_file or True
+        session.headers.clear()
+        session.headers.update({"User-Agent": _USER_AGENT, "Accept": "application/json"})
+        adapter = _Adapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        return session
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]

@@ -1,0 +1,71 @@
+"""Markets with the terms that stand elsewhere: a market's fees and exclusivity are its event's and series'.
+
+Series change rarely and are kept for ten minutes; events carry fee overrides and are read each time,
+many to a request.
+"""
+
+from collections.abc import Callable, Sequence
+
+from dora_bot import kalshi_markets as replies
+from dora_bot import kalshi_wire as wire
+from dora_bot.models import Market
+from dora_bot.ports import Clock
+
+_SERIES_KEPT_MS = 600_000
+_TICKERS_PER_REQUEST = 100
+
+Pages = Callable[
+    [
+        wire.Request,
+        Callable[[bytes], tuple[list[replies.MarketShape], str]],
+        Callable[[replies.MarketShape], object],
+    ],
+    list[replies.MarketShape],
+]
+
+
+class MarketCatalog:
+    def __init__(self, read: Callable[[wire.Request], bytes], pages: Pages, clock: Clock) -> None:
+        self._read = read
+        self._pages = pages
+        self._clock = clock
+        self._series: dict[str, tuple[int, replies.SeriesShape]] = {}
+
+    def markets(self, *, tickers: Sequence[str], series: str, event: str, status: str) -> list[Market]:
+        """All pages, completed. Raises `ExchangeError`."""
+        shapes: list[replies.MarketShape] = []
+        for some in _chunks(tickers) or [()]:
+            filters = {
+                "tickers": ",".join(some),
+                "series_ticker": series,
+                "event_ticker": event,
+                "status": status,
+            }
+            shapes += self._pages(wire.get_markets(filters), replies.markets, lambda shape: shape.ticker)
+        events = self._events({shape.event_ticker for shape in shapes})
+        return [
+            replies.market(shape, told, self._series_terms(told.series_ticker))
+            for shape in shapes
+            if (told := events[shape.event_ticker])
+        ]
+
+    def _events(self, wanted: set[str]) -> dict[str, replies.EventShape]:
+        found: dict[str, replies.EventShape] = {}
+        for some in _chunks(sorted(wanted)):
+            page = replies.events(self._read(wire.get_events(some)))
+            found |= {event.event_ticker: event for event in page}
+        for ticker in wanted - found.keys():
+            found[ticker] = replies.event(self._read(wire.get_event(ticker)))
+        return found
+
+    def _series_terms(self, ticker: str) -> replies.SeriesShape:
+        now = self._clock.now().mono_ms
+        read_at, shape = self._series.get(ticker, (now - _SERIES_KEPT_MS, None))
+        if shape is None or now - read_at >= _SERIES_KEPT_MS:
+            shape = replies.series(self._read(wire.get_series(ticker)))
+            self._series[ticker] = (now, shape)
+        return shape
+
+
+def _chunks(items: Sequence[str]) -> list[Sequence[str]]:
+    return [items[at : at + _TICKERS_PER_REQUEST] for at in range(0, len(items), _TICKERS_PER_REQUEST)]
