@@ -17,6 +17,8 @@ from dora_bot.errors import ConfigError, StoreError
 from dora_bot.items import Item, Table
 
 _BATCH_READ, _BATCH_WRITE, _BATCH_ATTEMPTS = 100, 25, 3
+_PAGE = 500
+"""Items per page of a query or scan: few enough for the read timeout on the embedded endpoint, too."""
 _KB = 1024
 
 Wire = dict[str, Any]
@@ -180,7 +182,7 @@ class Dynamo:
 
     def _pages(self, operation: str, table: Table, **parameters: Any) -> Iterator[Item]:
         while True:
-            reply = self.call(operation, table, ConsistentRead=True, **parameters)
+            reply = self.call(operation, table, ConsistentRead=True, Limit=_PAGE, **parameters)
             self._count_read(reply, [_merged(reply["Items"])], 1.0)
             for item in reply["Items"]:
                 yield self.plain(item)
