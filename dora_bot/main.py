@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from dora_bot import risk_manager, strategy
 from dora_bot.execution import Executor
-from dora_bot.models import AccountRead, Instant
+from dora_bot.models import AccountRead, FillRow, Instant
 from dora_bot.order_diff import OrderLease, cancel, diff, outran
 from dora_bot.ports import Clock, Feed, HaltLatch, Inbox, Journal, Telemetry
 from dora_bot.reconcile import Reconciler
@@ -40,6 +40,7 @@ class Bot:
     decisions: Decisions = field(default_factory=Decisions)
     published: View | None = None
     stopping: str = ""
+    woken: Instant | None = None
     ticks: int = 0
 
     def tick(self) -> TickReport:
@@ -54,9 +55,13 @@ class Bot:
         outcomes = self.executor.run(actions, now)
         done = self.clock.now()
         self.state.settle(outcomes, done)
-        self.journal.record([*self.state.take_rows(), *self.decisions.changed(view, decided, outcomes)])
+        rows = [*self.state.take_rows(), *self.decisions.changed(view, decided, outcomes)]
+        self.journal.record(rows)
         self.ticks += 1
-        report = TickReport(self.ticks, now, done, view, stance, decided, verdict, tuple(outcomes))
+        fills = tuple(row.fill for row in rows if isinstance(row, FillRow))
+        report = TickReport(
+            self.ticks, now, done, view, stance, decided, verdict, tuple(outcomes), fills, self.woken
+        )
         self.telemetry.emit(report)
         return report
 
@@ -100,6 +105,7 @@ class Bot:
 
     def wait(self, due_mono_ms: int, stop: Callable[[], bool]) -> None:
         """Sleep on the inbox until the beat; a fill of ours or a book that outran a quote ends it early."""
+        self.woken = None
         now = self.clock.now()
         earliest = now.mono_ms + MIN_EVENT_GAP_MS
         while now.mono_ms < due_mono_ms and not stop():
@@ -107,17 +113,22 @@ class Bot:
             now = self.clock.now()
             fills = self.state.fills_booked
             self.observe(self.inbox.drain(), now)
-            if self.state.fills_booked > fills or self.outrun(now):
+            if self.state.fills_booked > fills or self.outrun():
+                self.woken = now
                 self.clock.sleep(max(earliest - self.clock.now().mono_ms, 0) / 1_000)
                 return
 
-    def outrun(self, now: Instant) -> bool:
+    def outrun(self) -> bool:
         """Did a book that changed since the last tick leave a resting quote of ours behind?"""
         touched = self.state.books.take_touched()
         if self.published is None:
             return False
         for ticker in touched:
             then = self.published.markets.get(ticker)
-            if then and self.state.has_resting(ticker) and outran(then.book, self.state.book(ticker), then.config):
+            if (
+                then
+                and self.state.has_resting(ticker)
+                and outran(then.book, self.state.book(ticker), then.config)
+            ):
                 return True
         return False

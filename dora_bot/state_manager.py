@@ -5,7 +5,7 @@ result. Nothing here asks anybody anything. Rows for the journal collect until `
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from dora_bot import own_orders, valuation
@@ -64,7 +64,7 @@ class Restored:
     positions: Mapping[str, Position]
     fill_keys: frozenset[tuple[str, str]]
     orders: tuple[OwnOrder, ...] = ()
-    day: valuation.Day = valuation.Day()
+    day: valuation.Day = field(default_factory=valuation.Day)
 
 
 class StateManager:
@@ -116,7 +116,9 @@ class StateManager:
     def _on_ticker(self, event: TickerSeen, _now: Instant) -> None:
         market = self._markets.get(event.ticker)
         if market is not None:
-            self._markets[event.ticker] = replace(market, last_price_e4=event.last_e4, volume_e2=event.volume_e2)
+            self._markets[event.ticker] = replace(
+                market, last_price_e4=event.last_e4, volume_e2=event.volume_e2
+            )
 
     def _on_feed_up(self, _event: FeedUp, _now: Instant) -> None:
         self._feed_up = True
@@ -128,7 +130,9 @@ class StateManager:
     def _on_catalog(self, event: CatalogChanged, _now: Instant) -> None:
         for market in event.markets:
             old = self._markets.get(market.ticker)
-            self._markets[market.ticker] = market if old is None else replace(market, last_price_e4=old.last_price_e4)
+            self._markets[market.ticker] = (
+                market if old is None else replace(market, last_price_e4=old.last_price_e4)
+            )
 
     def _on_config(self, event: ConfigChanged, _now: Instant) -> None:
         self._configs = {c.market_id: c for c in event.markets}
@@ -172,14 +176,22 @@ class StateManager:
         position, realised = apply_fill(self.positions.get(fill.ticker, Position(fill.ticker)), fill)
         self.positions[fill.ticker] = position
         self.fills_booked += 1
-        cid = fill.client_order_id if fill.client_order_id in self._orders else self._by_order_id.get(fill.order_id, "")
+        cid = (
+            fill.client_order_id
+            if fill.client_order_id in self._orders
+            else self._by_order_id.get(fill.order_id, "")
+        )
         order = self._orders.get(cid)
         if order is None:
             self._unmatched[fill.order_id] = self._unmatched.get(fill.order_id, 0) + fill.count_e2
         else:
-            booked = replace(order, booked_e2=order.booked_e2 + fill.count_e2, order_id=order.order_id or fill.order_id)
+            booked = replace(
+                order, booked_e2=order.booked_e2 + fill.count_e2, order_id=order.order_id or fill.order_id
+            )
             self._store(self._finished_by_fills(booked, now), now, "filled")
-        self._rows.append(FillRow(replace(fill, client_order_id=cid or fill.client_order_id), position, realised))
+        self._rows.append(
+            FillRow(replace(fill, client_order_id=cid or fill.client_order_id), position, realised)
+        )
         return True
 
     def book_settlement(self, settlement: Settlement) -> bool:
@@ -244,7 +256,11 @@ class StateManager:
 
     def find(self, told: ExchangeOrder) -> OwnOrder | None:
         """Our order that the exchange speaks of; None for somebody else's."""
-        cid = told.client_order_id if told.client_order_id in self._orders else self._by_order_id.get(told.order_id, "")
+        cid = (
+            told.client_order_id
+            if told.client_order_id in self._orders
+            else self._by_order_id.get(told.order_id, "")
+        )
         return self._orders.get(cid)
 
     def is_ours(self, told: ExchangeOrder) -> bool:
@@ -342,7 +358,9 @@ class StateManager:
             daily_pnl_e6=equity - self._day.start_equity_e6,
             day=self._day,
             positions=MappingProxyType(dict(self.positions)),
-            stray_orders=tuple(o for t, orders in by_ticker.items() if t not in views for o in orders if o.live),
+            stray_orders=tuple(
+                o for t, orders in by_ticker.items() if t not in views for o in orders if o.live
+            ),
         )
 
     def _config_of(self, ticker: str) -> MarketConfig | None:
@@ -380,7 +398,11 @@ class StateManager:
         if market is None:
             return 0
         known = valuation.settled_mark(market) or self._marks.get(ticker)
-        return valuation.liquidation_e6(self.positions[ticker], known, market.fees) if ticker in self.positions else 0
+        return (
+            valuation.liquidation_e6(self.positions[ticker], known, market.fees)
+            if ticker in self.positions
+            else 0
+        )
 
     def _frozen(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> str:
         """Why no exposure may be written for this market now."""

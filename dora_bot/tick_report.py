@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dora_bot.models import Amend, Cancel, DecisionRow, Instant, Outcome, OutcomeKind, Place, Quote
+from dora_bot.models import Amend, Cancel, DecisionRow, Fill, Instant, Outcome, OutcomeKind, Place, Quote
 from dora_bot.risk_manager import Verdict
 from dora_bot.views import Decision, Stance, View
 
@@ -18,6 +18,15 @@ class TickReport:
     decided: Mapping[str, Decision]
     verdict: Verdict
     outcomes: tuple[Outcome, ...]
+    fills: tuple[Fill, ...] = ()
+    woken: Instant | None = None
+
+    @property
+    def reaction_ms(self) -> int | None:
+        """From the moment an event woke the tick until its first write was answered; None where nothing was sent."""
+        if self.woken is None or not self.outcomes:
+            return None
+        return self.done.mono_ms - self.woken.mono_ms
 
     @property
     def took_ms(self) -> int:
@@ -44,6 +53,7 @@ class TickReport:
             "amended": self.count(Amend),
             "renewed": self.renewals(),
             "cancelled": self.count(Cancel),
+            "fills": len(self.fills),
             "unknown": sum(o.kind is OutcomeKind.UNKNOWN for o in self.outcomes),
             "refused": sum(o.kind is OutcomeKind.REFUSED for o in self.outcomes),
             "vetoed": [f"{r.action.ticker} {r.check}: {r.reason}" for r in self.verdict.refused],
@@ -56,7 +66,9 @@ class Decisions:
 
     _last: dict[str, tuple[str, tuple[Quote, ...]]] = field(default_factory=dict)
 
-    def changed(self, view: View, decided: Mapping[str, Decision], outcomes: Sequence[Outcome]) -> list[DecisionRow]:
+    def changed(
+        self, view: View, decided: Mapping[str, Decision], outcomes: Sequence[Outcome]
+    ) -> list[DecisionRow]:
         rows = []
         for ticker, decision in decided.items():
             # The numbers in a reason change with every book; its first word group names the kind.

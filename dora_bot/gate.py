@@ -1,0 +1,29 @@
+"""Asked right before each exposure write: may anything that adds risk still leave this process?"""
+
+from collections.abc import Callable
+
+from dora_bot.models import HaltsChanged, Instant
+
+
+class ExposureGate:
+    """Implements `ports.Gate`: the lease's margin, the halts, and shutdown, each by its own word.
+
+    ``lease_margin_ms`` is checked on the monotonic clock; it must outlast the longest call (2 s).
+    """
+
+    def __init__(self, lease_margin_ms: Callable[[Instant], int]) -> None:
+        self._lease_margin_ms = lease_margin_ms
+        self.halts = HaltsChanged(())
+        self.stopping = False
+
+    def refusal(self, now: Instant) -> str:
+        if self.stopping:
+            return "stopping"
+        if self.halts.halts:
+            return f"halted: {self.halts.halts[0].reason}"
+        margin = self._lease_margin_ms(now)
+        return "" if margin >= CALL_MS else f"the lease has only {margin} ms left"
+
+
+CALL_MS = 2_000
+"""The longest an exchange call may take; a lease that ends sooner could change hands during the call."""

@@ -1,0 +1,91 @@
+"""The halt latch: an append-only file in the state directory, so that a halt outlives the process and the database.
+
+Each line is one JSON object: a halt, the resumption of one by its id, a pause or its end. Every line is synced
+before it counts. `dora halt` and `dora resume` write the same file, whether the bot runs or not.
+"""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from dora_bot.errors import StoreError
+from dora_bot.models import Halt, HaltsChanged, Instant
+
+
+class HaltFile:
+    """Implements `ports.HaltLatch`. Every thread and process may have its own instance on the same path."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def read(self) -> HaltsChanged:
+        """The halts in force. Raises `StoreError` for a file that cannot be read: nobody may trade then."""
+        halts: dict[str, Halt] = {}
+        paused = False
+        for line in self._lines():
+            kind = line["kind"]
+            if kind == "halt":
+                halts[line["halt_id"]] = Halt(
+                    line["halt_id"],
+                    line["reason"],
+                    line["raised_ms"],
+                    line["raised_by"],
+                    line.get("evidence", ""),
+                )
+            elif kind == "resume":
+                halts.pop(line["halt_id"], None)
+            else:
+                paused = kind == "pause"
+        return HaltsChanged(tuple(halts.values()), paused)
+
+    def latch(self, reason: str, raised_by: str, evidence: str, now: Instant) -> HaltsChanged:
+        with self._lock:
+            in_force = self.read()
+            if any(h.reason == reason for h in in_force.halts):
+                return in_force
+            number = sum(line["kind"] == "halt" for line in self._lines()) + 1
+            self._append(
+                {
+                    "kind": "halt",
+                    "halt_id": f"H{number}",
+                    "reason": reason,
+                    "raised_by": raised_by,
+                    "raised_ms": now.exchange_ms,
+                    "evidence": evidence,
+                }
+            )
+            return self.read()
+
+    def resume(self, halt_id: str, by: str, now: Instant) -> HaltsChanged:
+        """End one halt. Raises `KeyError` if no such halt is in force."""
+        with self._lock:
+            if halt_id not in {h.halt_id for h in self.read().halts}:
+                raise KeyError(halt_id)
+            self._append({"kind": "resume", "halt_id": halt_id, "by": by, "at_ms": now.exchange_ms})
+            return self.read()
+
+    def pause(self, *, on: bool, by: str, now: Instant) -> HaltsChanged:
+        with self._lock:
+            self._append({"kind": "pause" if on else "unpause", "by": by, "at_ms": now.exchange_ms})
+            return self.read()
+
+    def _lines(self) -> list[dict[str, Any]]:
+        try:
+            text = self._path.read_text(encoding="utf-8")
+            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise StoreError(f"halt file {self._path} cannot be read: {error}") from error
+
+    def _append(self, line: dict[str, Any]) -> None:
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreError(f"halt file {self._path} cannot be written: {error}") from error

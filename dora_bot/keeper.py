@@ -1,0 +1,146 @@
+"""The slow reads and writes, off the tick: config, market metadata, exchange status, limits, answers, heartbeat.
+
+`step` runs whatever is due; a job that fails is tried again at its next turn and its age is visible in the status,
+so that one service being down does not stop the others. What the jobs learn reaches the tick as events.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dora_bot.config import Ceilings
+from dora_bot.config_resolution import Resolution, is_template, resolve
+from dora_bot.config_store import ConfigItem, ConfigStore
+from dora_bot.errors import DoraError
+from dora_bot.models import AccountLimits, CatalogChanged, Instant, Market, StatusChanged
+from dora_bot.ports import AccountReader, Feed, Inbox
+from dora_bot.views import ConfigChanged
+
+CONFIG_MS = 3_000
+SCAN_MS = 60_000
+CATALOG_MS = 15_000
+STATUS_MS = 5_000
+LIMITS_MS = 600_000
+QUEUE_MS = 10_000
+CHUNK = 100
+"""Tickers in one market or queue-position request."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One recurring duty. ``last_ok_ms`` is when it last worked."""
+
+    name: str
+    every_ms: int
+    run: Callable[[Instant], None]
+    due_ms: int = 0
+    last_ok_ms: int = 0
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Keeper:
+    reader: AccountReader
+    store: ConfigStore
+    feed: Feed
+    inbox: Inbox
+    ceilings: Ceilings
+    on_problem: Callable[[str, Exception], None]
+    held: Callable[[], frozenset[str]]
+    """Tickers that must be known whatever the config says: positions and open orders."""
+    catalog: dict[str, Market] = field(default_factory=dict)
+    queue: dict[str, int] = field(default_factory=dict)
+    limits: AccountLimits | None = None
+    resolution: Resolution = field(default_factory=lambda: Resolution({}, None, {}))
+    jobs: list[Job] = field(default_factory=list)
+    _items: dict[str, ConfigItem] = field(default_factory=dict)
+    _scanned_ms: int = -SCAN_MS
+    _told: ConfigChanged | None = None
+
+    def __post_init__(self) -> None:
+        self.jobs = [
+            Job("config", CONFIG_MS, self.read_config),
+            Job("catalog", CATALOG_MS, self.refresh_catalog),
+            Job("status", STATUS_MS, self.read_status),
+            Job("limits", LIMITS_MS, self.read_limits),
+            Job("queue", QUEUE_MS, self.read_queue),
+        ]
+
+    def step(self, now: Instant) -> None:
+        for job in self.jobs:
+            if now.mono_ms < job.due_ms:
+                continue
+            job.due_ms = now.mono_ms + job.every_ms
+            try:
+                job.run(now)
+                job.last_ok_ms, job.error = now.mono_ms, ""
+            except DoraError as error:
+                job.error = str(error)
+                self.on_problem(job.name, error)
+
+    def start(self, now: Instant) -> None:
+        """The first round, in which every failure counts: without config and metadata nothing may start."""
+        for job in self.jobs:
+            job.run(now)
+            job.due_ms, job.last_ok_ms = now.mono_ms + job.every_ms, now.mono_ms
+
+    # ── configuration ───────────────────────────────────────────────────────────────────────────
+
+    def read_config(self, now: Instant) -> None:
+        """Known items every time, all items once a minute; then resolve, tell the tick, answer the editor."""
+        if now.mono_ms - self._scanned_ms >= SCAN_MS:
+            self._items = self.store.scan_markets()
+            self._scanned_ms = now.mono_ms
+        else:
+            self._items = self.store.read_markets(self._items.keys())
+        unknown = [name for name in self._items if not is_template(name) and name not in self.catalog]
+        templates_are_new = any(is_template(n) and n not in self.resolution.verdicts for n in self._items)
+        if unknown or templates_are_new:
+            self.refresh_catalog(now)
+        global_item = self.store.read_global()
+        raws = {name: item.raw for name, item in self._items.items()}
+        self.resolution = resolve(raws, global_item.raw, self.catalog, self.ceilings, self.resolution)
+        self._tell()
+        for item in (*self._items.values(), global_item):
+            self._answer(item, now)
+
+    def _tell(self) -> None:
+        changed = ConfigChanged(tuple(self.resolution.configs.values()), self.resolution.global_config)
+        if changed != self._told:
+            self._told = changed
+            self.inbox.post(changed)
+        self.feed.watch(frozenset(self.resolution.configs) | self.held())
+
+    def _answer(self, item: ConfigItem, now: Instant) -> None:
+        verdict = self.resolution.verdicts[item.name]
+        if item.raw.get("applied_version") != item.token or item.raw.get("status") != verdict:
+            self.store.answer(item, now.exchange_ms, verdict)
+
+    # ── exchange ────────────────────────────────────────────────────────────────────────────────
+
+    def refresh_catalog(self, _now: Instant) -> None:
+        """Metadata of every market that config or holdings name, and the open markets of the templates."""
+        names = [name for name in self._items if not is_template(name)]
+        tickers = sorted({*names, *self.resolution.configs, *self.held()})
+        found: list[Market] = []
+        for at in range(0, len(tickers), CHUNK):
+            found += self.reader.get_markets(tickers=tickers[at : at + CHUNK])
+        for name in self._items:
+            if is_template(name):
+                kind, _, value = name.partition("#")
+                query = {"series": value} if kind == "series" else {"event": value}
+                found += self.reader.get_markets(**query, status="open")
+        self.catalog |= {m.ticker: m for m in found}
+        self.inbox.post(CatalogChanged(tuple(found)))
+
+    def read_status(self, _now: Instant) -> None:
+        self.inbox.post(StatusChanged(self.reader.get_exchange_status()))
+
+    def read_limits(self, _now: Instant) -> None:
+        self.limits = self.reader.get_limits()
+
+    def read_queue(self, _now: Instant) -> None:
+        tickers = sorted(self.resolution.configs)
+        queue: dict[str, int] = {}
+        for at in range(0, len(tickers), CHUNK):
+            queue |= self.reader.get_queue_positions(tickers[at : at + CHUNK])
+        self.queue = queue

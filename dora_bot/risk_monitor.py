@@ -1,0 +1,101 @@
+"""The risk thread: judges the last published view, reconciles with the exchange through its own client, may halt.
+
+It shares nothing with trading but the published view, the inbox and the halt latch, so it still works when the
+tick hangs in a call. It never trades; when the tick no longer answers, it latches a halt and cancels by itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dora_bot import risk_manager
+from dora_bot.errors import AuthRefused, DoraError
+from dora_bot.gate import ExposureGate
+from dora_bot.models import AccountRead, HaltsChanged, Instant
+from dora_bot.ports import AccountReader, HaltLatch, Inbox
+from dora_bot.views import View
+
+READ_MS = 5_000
+STALL_MS = 3_000
+FILL_OVERLAP_MS = 60_000
+"""Fills are re-read this far back: times tie and reads lag, and booking is exactly-once anyway."""
+
+SETTLEMENTS_EVERY = 6
+"""Settlements are read every so many account reads: payouts wait for a timer of minutes anyway."""
+
+
+@dataclass(slots=True)
+class RiskMonitor:
+    reader: AccountReader
+    inbox: Inbox
+    latch: HaltLatch
+    halts: Callable[[], HaltsChanged]
+    gate: ExposureGate
+    published: Callable[[], View | None]
+    cancel_everything: Callable[[str], None]
+    on_problem: Callable[[str, Exception], None]
+    started_ms: int
+    reads: int = 0
+    last_read_ms: int = 0
+    read_due_ms: int = 0
+    auth_refusals: int = 0
+
+    def step(self, now: Instant) -> None:
+        """Halts first (a file read), then the view, then the account every 5 s."""
+        self.take_halts()
+        self.judge(now)
+        if now.mono_ms >= self.read_due_ms:
+            self.read_due_ms = now.mono_ms + READ_MS
+            try:
+                self.inbox.post(self.read_account(now))
+                self.auth_refusals = 0
+            except AuthRefused as error:
+                self.auth_refusals += 1
+                self.on_problem("account", error)
+                if self.auth_refusals >= 3:
+                    self.halt("the exchange refuses the key", str(error), now)
+            except DoraError as error:
+                self.on_problem("account", error)
+
+    def take_halts(self) -> None:
+        found = self.halts()
+        if found != self.gate.halts:
+            self.gate.halts = found
+            self.inbox.post(found)
+
+    def judge(self, now: Instant) -> None:
+        view = self.published()
+        if view is None:
+            return
+        for breach in risk_manager.breaches(view):
+            self.halt(breach.reason, breach.evidence, now)
+        silent = now.mono_ms - view.now.mono_ms
+        beat = view.global_config.loop_interval_ms if view.global_config else 0
+        if silent > STALL_MS + beat:
+            self.halt("the tick loop does not answer", f"silent for {silent} ms", now)
+            self.cancel_everything("tick loop stalled")
+
+    def halt(self, reason: str, evidence: str, now: Instant) -> None:
+        self.gate.halts = self.latch.latch(reason, "risk", evidence, now)
+        self.inbox.post(self.gate.halts)
+
+    def read_account(self, now: Instant) -> AccountRead:
+        """One consistent-enough picture: complete up to its ``as_of_ms``, which is read first."""
+        as_of = self.reader.get_user_data_timestamp()
+        view = self.published()
+        since = min(as_of, view.now.exchange_ms if view else as_of) - FILL_OVERLAP_MS
+        since = max(since, self.started_ms - FILL_OVERLAP_MS) if self.reads else self.started_ms
+        orders = self.reader.get_open_orders()
+        settlements = self.reader.get_settlements(since) if self.reads % SETTLEMENTS_EVERY == 0 else []
+        read = AccountRead(
+            as_of_ms=as_of,
+            started=now,
+            orders=tuple(orders),
+            fills=tuple(self.reader.get_fills(since)),
+            positions=tuple(self.reader.get_positions()),
+            settlements=tuple(settlements),
+            balance=self.reader.get_balance(),
+            fills_since_ms=since,
+        )
+        self.reads += 1
+        self.last_read_ms = now.mono_ms
+        return read
