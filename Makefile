@@ -25,6 +25,7 @@ check: setup  ## lint, format, types, architecture, house rules; not the tests a
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/house_check.py
+	@$(BIN)/python scripts/docs_check.py --quick
 
 docs-check: setup  ## run every console block of README and docs
 	@$(BIN)/python scripts/docs_check.py $(ARGS)

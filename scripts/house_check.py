@@ -110,6 +110,12 @@ def handler_findings(handler: ast.ExceptHandler, lines: list[str]) -> Iterator[F
         yield Finding(handler.lineno, f"except {caught} without '# policy: <what it ends in>' on its line")
 
 
+def raise_findings(node: ast.Raise) -> Iterator[Finding]:
+    """Abstract things are Protocols here, so this exception only ever means unfinished code."""
+    if node.exc is not None and "NotImplementedError" in ast.unparse(node.exc):
+        yield Finding(node.lineno, "unfinished: raises NotImplementedError")
+
+
 def private_import_findings(node: ast.ImportFrom) -> Iterator[Finding]:
     """What starts with an underscore is its module's own business, tests included."""
     for name in node.names:
@@ -128,6 +134,8 @@ def findings(source: str, *, is_test: bool) -> list[Finding]:
             found += function_findings(node, is_test=is_test)
         elif isinstance(node, ast.ExceptHandler) and not is_test:
             found += handler_findings(node, lines)
+        elif isinstance(node, ast.Raise) and not is_test:
+            found += raise_findings(node)
         elif isinstance(node, ast.ImportFrom):
             found += private_import_findings(node)
     return sorted(found)

@@ -24,6 +24,7 @@ EIGHT = ", ".join(f"p{n}: int" for n in range(8))
         ("try:\n    f()\nexcept Exception:\n    g()\n", "except Exception without"),
         ("try:\n    f()\nexcept:\n    g()\n", "except everything without"),
         ("try:\n    f()\nexcept KeyError:\n    pass\n", "except KeyError without"),
+        ("def f() -> None:\n    raise NotImplementedError\n", "unfinished"),
         ("from dora_bot.fees import _round\n", "private name _round"),
     ],
 )
