@@ -14,8 +14,9 @@ import typer
 from dora_bot import __version__
 from dora_bot.cli_config import config_app
 from dora_bot.cli_operate import register_operator_commands
-from dora_bot.cli_support import ExitCode, emit, exit_code_of, note, one_line, read_settings
+from dora_bot.cli_support import emit, note, one_line, read_settings
 from dora_bot.errors import ConfigError, DoraError, Usage
+from dora_bot.exit_codes import ExitCode, exit_code_of
 
 app = typer.Typer(
     name="dora",
@@ -188,28 +189,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:  # the parser behind typer takes half a second to say this
         sys.stdout.write(f"dora {__version__}\n")
         return ExitCode.DONE
-    debug = "--debug" in arguments
     try:
-        result: Any = app(arguments, standalone_mode=False, prog_name="dora")
-    except typer.TyperException as error:
-        note(f"dora: {one_line(error.format_message())} (try --help)")
-        return ExitCode.USAGE
-    except (typer.Abort, KeyboardInterrupt):
+        return int(app(arguments, standalone_mode=False, prog_name="dora") or ExitCode.DONE)
+    except KeyboardInterrupt:
         note("dora: stopped")
         return ExitCode.FAILED
     except BrokenPipeError:  # the reader of a pipe has seen enough
         return ExitCode.DONE
-    except DoraError as error:
-        if debug:
+    except Exception as error:  # policy: whatever it is ends as one line and an exit code
+        if "--debug" in arguments:
             raise
-        note(f"dora: {one_line(error)}")
-        return exit_code_of(error)
-    except Exception as error:  # policy: an unexpected error is one line and exit code 1
-        if debug:
-            raise
-        note(f"dora: unexpected {type(error).__name__}: {one_line(error)} (dora --debug … shows the stack)")
-        return ExitCode.FAILED
-    return int(result or ExitCode.DONE)
+        note(f"dora: {_line_of(error)}")
+        return ExitCode.USAGE if isinstance(error, typer.TyperException) else exit_code_of(error)
+
+
+def _line_of(error: Exception) -> str:
+    if isinstance(error, typer.TyperException):
+        return f"{one_line(error.format_message())} (try --help)"
+    if isinstance(error, typer.Abort):
+        return "stopped"
+    if isinstance(error, DoraError):
+        return one_line(error)
+    return f"unexpected {type(error).__name__}: {one_line(error)} (dora --debug … shows the stack)"
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
 """What an operator does to a bot that runs, or that died: look, halt, resume, cancel, diagnose."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from dora_bot.cli_support import ExitCode, emit, note, read_settings
+from dora_bot.cli_support import emit, note, read_settings
+from dora_bot.exit_codes import ExitCode
 
 
 def register_operator_commands(app: typer.Typer) -> None:
     """Add the commands to ``dora`` itself."""
     app.command(epilog="Example: dora status --watch")(status)
+    app.command(epilog='Example: dora halt --reason "news on KXFED"')(halt)
+    app.command(epilog="Example: dora resume H1")(resume)
+    app.command(name="cancel-all", epilog="Example: dora cancel-all")(cancel_all)
     app.command(epilog="Example: dora doctor")(doctor)
 
 
@@ -28,6 +32,42 @@ def status(
         watch_status(settings, json=json)
     else:
         show_status(settings, json=json)
+
+
+def halt(
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the halt and shown until it ends.")],
+) -> int:
+    """Stop quoting until `dora resume`, and cancel every order now. Works whether the bot runs or not."""
+    from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
+
+    return _swept(operator_stop.halt(read_settings(), reason))
+
+
+def resume(
+    halt_id: Annotated[str, typer.Argument(help="The halt to end, as `dora status` shows it.")],
+) -> None:
+    """End one halt; the bot quotes again when none is left."""
+    from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
+
+    emit(operator_stop.resume(read_settings(), halt_id))
+
+
+def cancel_all() -> int:
+    """Cancel every open order of the account and read back that none is left. A running bot quotes again."""
+    from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
+
+    return _swept(operator_stop.cancel_orders(read_settings()))
+
+
+def _swept(result: dict[str, Any]) -> int:
+    emit(result)
+    if result["open_orders"]:
+        note(
+            f"dora: {result['open_orders']} orders still rest; try again, or cancel them on the exchange's site"
+        )
+        return ExitCode.FAILED
+    return ExitCode.DONE
 
 
 def doctor() -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from dora_bot.cli_support import ExitCode, emit, note
+from dora_bot.cli_support import emit, note
 from dora_bot.clock import SystemClock
 from dora_bot.demo_admin import AdminPort, Disturbances
 from dora_bot.demo_children import Child, Stopped, child_environment
@@ -24,6 +24,7 @@ from dora_bot.demo_report import audit
 from dora_bot.demo_setup import prepare_tables
 from dora_bot.demo_watch import fitting_watch
 from dora_bot.errors import DoraError
+from dora_bot.exit_codes import ExitCode
 from dora_bot.ports import Clock
 
 _START_S: Final = 60

@@ -1,0 +1,71 @@
+"""Halt, resume, cancel: the operator's hand on a bot that runs, hangs or is dead.
+
+The halt file comes first, because nothing can keep it from being written; then the orders go, through the kill path
+with its own connection; DynamoDB is told last, and a database that is down stops none of it.
+"""
+
+from typing import Any, Final
+
+from dora_bot.cli_support import note
+from dora_bot.clock import SystemClock
+from dora_bot.config import Settings
+from dora_bot.dynamo import Dynamo
+from dora_bot.errors import DoraError, Usage
+from dora_bot.exchange_access import connect_transport, load_signer
+from dora_bot.halts import HaltFile
+from dora_bot.kill import Sweeper, Swept
+from dora_bot.models import HaltsChanged
+from dora_bot.state_store import StateStore
+
+PATIENCE_S: Final = 30.0
+"""B01: zero open orders in 5 s when calls succeed, in 30 s while most of them fail."""
+
+_OPERATOR: Final = "operator"
+
+
+def halt(settings: Settings, reason: str) -> dict[str, Any]:
+    """Latch a halt, cancel every order of the bot. Returns ``{"open_orders","seconds","halt_id"}``."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    in_force = _halt_file(settings).latch(reason, _OPERATOR, "dora halt", SystemClock().now())
+    latched = next(halt for halt in in_force.halts if halt.reason == reason)
+    note(f"dora: halted as {latched.halt_id}; `dora resume {latched.halt_id}` ends it")
+    _tell_dynamo(settings, in_force)
+    return {**cancel_orders(settings), "halt_id": latched.halt_id}
+
+
+def resume(settings: Settings, halt_id: str) -> dict[str, Any]:
+    """End one halt. Returns the halts that are left. Raises `Usage` if there is none of that id."""
+    file = _halt_file(settings)
+    try:
+        left = file.resume(halt_id, _OPERATOR, SystemClock().now())
+    except KeyError as error:
+        known = ", ".join(halt.halt_id for halt in file.read().halts) or "none"
+        raise Usage(f"there is no halt {halt_id} in force; in force: {known}") from error
+    _tell_dynamo(settings, left)
+    return {"resumed": halt_id, "halts": [halt.halt_id for halt in left.halts]}
+
+
+def cancel_orders(settings: Settings) -> dict[str, Any]:
+    """Cancel every open order of the account and read back that none is left.
+
+    Returns ``{"open_orders","seconds"}``. Raises `AuthRefused` or `ExchangeUnreachable`.
+    """
+    clock = SystemClock()
+    transport = connect_transport(settings, load_signer(settings), clock)
+    try:
+        swept: Swept = Sweeper(transport, clock, prefix="").sweep(PATIENCE_S, note)
+    finally:
+        transport.close()
+    return {"open_orders": swept.open_orders, "seconds": swept.seconds}
+
+
+def _halt_file(settings: Settings) -> HaltFile:
+    return HaltFile(settings.state_dir / "halts.jsonl")
+
+
+def _tell_dynamo(settings: Settings, in_force: HaltsChanged) -> None:
+    """So that a bot started elsewhere stays halted too. A database that is down must not keep orders alive."""
+    try:
+        StateStore(Dynamo.connect(settings.table_prefix)).set_halts(in_force.halts)
+    except DoraError as error:
+        note(f"dora: DynamoDB does not know of it yet: {error}")
