@@ -22,7 +22,6 @@ from dora_bot.models import (
     Cancel,
     DecisionRow,
     FillRow,
-    Halt,
     Instant,
     OrderRow,
     Outcome,
@@ -193,14 +192,6 @@ class SqliteJournal:
         """Exchange time of the newest booked fill, 0 if there is none."""
         found = self._select("SELECT max(time_ms) FROM booked WHERE trade_id != ?", _SETTLED)
         return int(found[0][0] or 0)
-
-    def latch(self, halts: Sequence[Halt]) -> None:
-        """Keep the halts in force; they hold over restarts until an empty sequence is latched."""
-        self._keep("halts", self._encoder.encode(list(halts)))
-
-    def latched(self) -> tuple[Halt, ...]:
-        body = self._fact("halts")
-        return tuple(self._decode(body, list[Halt])) if body else ()
 
     def remember_fence(self, fence: int) -> None:
         """The highest fencing number this state directory ever held; client order ids are made from it."""

@@ -37,9 +37,10 @@ _HEARTBEAT_PREFIX = "heartbeat#"
 
 @dataclass(frozen=True, slots=True)
 class RiskState:
-    """The item ``risk_state``: the day it speaks of, that day's PnL, the newest fill, the halts in force."""
+    """The item ``risk_state``: a UTC day, the equity it began with, its PnL, the newest fill, the halts in force."""
 
     day: str = ""
+    day_start_equity_e6: int = 0
     daily_pnl_e6: int = 0
     last_fill_ms: int = 0
     halts: tuple[Halt, ...] = ()
@@ -52,8 +53,8 @@ class Published:
     time_ms: int
     positions: tuple[Position, ...]
     open_orders: tuple[ExchangeOrder, ...]
+    day_start_equity_e6: int
     daily_pnl_e6: int
-    daily_fees_e6: int
     last_fill_ms: int
 
 
@@ -85,7 +86,8 @@ class StateStore:
         last_fill = item.get("last_fill_timestamp", "")
         return RiskState(
             day=str(item.get("day", "")),
-            daily_pnl_e6=scaled(item, "daily_pnl", 6) if "daily_pnl" in item else 0,
+            day_start_equity_e6=_money(item, "day_start_equity"),
+            daily_pnl_e6=_money(item, "daily_pnl"),
             last_fill_ms=parse_timestamp(last_fill) if last_fill else 0,
             halts=halts,
         )
@@ -98,22 +100,21 @@ class StateStore:
     def publish(self, published: Published) -> None:
         """Write the map of positions, the open orders, the risk figures and the day's snapshot."""
         now, day = timestamp(published.time_ms), day_of(published.time_ms)
-        figures = {"day": day, "daily_pnl": money(published.daily_pnl_e6)}
+        pnl = {
+            "daily_pnl": money(published.daily_pnl_e6),
+            "day_start_equity": money(published.day_start_equity_e6),
+        }
+        figures: Item = {"day": day, **pnl}
         if published.last_fill_ms:
             figures["last_fill_timestamp"] = timestamp(published.last_fill_ms)
         self._db.update(STATE, {"key": RISK_STATE}, figures)
         orders = {order.order_id: open_order_view(order) for order in published.open_orders}
-        snapshot = {
-            "daily_pnl": money(published.daily_pnl_e6),
-            "fees": money(published.daily_fees_e6),
-            "updated_at": now,
-        }
         self._db.batch_put(
             STATE,
             [
                 {"key": POSITIONS, "positions": positions_map(published.positions), "updated_at": now},
                 {"key": OPEN_ORDERS, "orders": orders, "updated_at": now},
-                {"key": f"pnl#{day}", **snapshot},
+                {"key": f"pnl#{day}", **pnl, "updated_at": now},
             ],
         )
 
@@ -142,3 +143,7 @@ class StateStore:
         start = timestamp(since_ms)
         for day in days_between(day_of(since_ms), day_of(now_ms + 86_400_000)):
             yield from self._db.query(TRADE_LOG, day, start)
+
+
+def _money(item: Item, name: str) -> int:
+    return scaled(item, name, 6) if name in item else 0

@@ -1,0 +1,61 @@
+"""What the bot knows when it starts: the local journal first, then the tables, in one frozen value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dora_bot.drain import Drain
+from dora_bot.errors import StoreError
+from dora_bot.items import day_of
+from dora_bot.journal import Intent, SqliteJournal
+from dora_bot.ledger import Totals, booking_of, is_booking
+from dora_bot.models import Fill, Position
+from dora_bot.ports import Clock
+from dora_bot.state_store import RiskState, StateStore
+
+OVERLAP_MS = 3_600_000
+"""Fills are asked for again from this long before the newest one booked: times tie, and some are told late."""
+_FLUSH_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """Ask the exchange for fills from ``fills_since_ms`` on (0: this environment never had one) and skip ``booked``.
+
+    ``positions`` and ``today`` (realised PnL, fees and fills of this UTC day) are complete up to what was booked.
+    ``unresolved`` are writes whose end nobody knows; their orders must be looked up before anything is quoted.
+    """
+
+    positions: Mapping[str, Position]
+    booked: frozenset[tuple[str, str]]
+    last_fill_ms: int
+    fills_since_ms: int
+    unresolved: tuple[Intent, ...]
+    today: Totals
+    risk: RiskState
+
+
+def load_state(journal: SqliteJournal, state: StateStore, drain: Drain, clock: Clock) -> Recovered:
+    """Empty the journal into DynamoDB, then read what is there. The lease must be held.
+
+    Raises `StoreError` if either does not work, `LeaseLost`, or `InvariantViolation` if they disagree.
+    """
+    report = drain.flush(clock, _FLUSH_MS)
+    if report.error:
+        raise StoreError(f"{report.backlog} journalled rows cannot be written: {report.error}")
+    now_ms = clock.now().exchange_ms
+    risk = state.risk_state()
+    known_ms = max(journal.last_fill_ms(), risk.last_fill_ms)
+    since_ms = max(known_ms - OVERLAP_MS, 0)
+    recent = state.trade_rows_since(since_ms, now_ms) if known_ms else ()
+    events = [booking_of(row).event for row in recent if is_booking(row)]
+    fills = [event for event in events if isinstance(event, Fill)]
+    today = state.trade_rows(day_of(now_ms), day_of(now_ms))
+    return Recovered(
+        positions=state.positions(),
+        booked=journal.booked_fills(since_ms) | {fill.key for fill in fills},
+        last_fill_ms=max([known_ms, *(fill.time_ms for fill in fills)]),
+        fills_since_ms=since_ms,
+        unresolved=tuple(journal.unresolved()),
+        today=sum((booking_of(row).totals for row in today if is_booking(row)), Totals()),
+        risk=risk,
+    )
