@@ -34,7 +34,7 @@ class Recovered:
     risk: RiskState
 
 
-def load_state(journal: SqliteJournal, state: StateStore, drain: Drain, clock: Clock) -> Recovered:
+def load_state(state: StateStore, journal: SqliteJournal, drain: Drain, clock: Clock) -> Recovered:
     """Empty the journal into DynamoDB, then read what is there. The lease must be held.
 
     Raises `StoreError` if either does not work, `LeaseLost`, or `InvariantViolation` if they disagree.
