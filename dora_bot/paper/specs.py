@@ -337,7 +337,10 @@ class ShardStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MarketView:
-    """A market now. Best levels have count 0 where a side is empty; ``volume_e2`` is contracts traded."""
+    """A market now. Best levels have count 0 where a side is empty; ``volume_e2`` is contracts traded.
+
+    ``previous_*`` are those of a day ago; no paper exchange is that old, so they stay 0.
+    """
 
     spec: MarketSpec
     series_ticker: str
