@@ -7,7 +7,7 @@ and a machine that only halts needs neither the exchange nor the embedded AWS.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -98,23 +98,27 @@ def paper_exchange(  # noqa: PLR0913  (one parameter an option; typer builds the
     state: StateOption = None,
 ) -> int:
     """Run a Kalshi-compatible exchange on loopback until SIGTERM; the first line says where it is."""
-    from dora_bot.paper.launch import PaperOptions, run_paper_exchange  # noqa: PLC0415  (module docstring)
+    if check_world:
+        from dora_bot.paper.check_world import check_world as check  # noqa: PLC0415  (see the module docstring)
 
-    options = PaperOptions(
+        return check(seed=seed, out=sys.stdout)
+    from dora_bot.paper.launch import LaunchOptions, run_paper_exchange  # noqa: PLC0415  (see the module docstring)
+
+    options = LaunchOptions(
         port=port,
         admin_port=admin_port,
         markets=markets,
         seed=seed,
-        tape=_readable(tape),
+        tapes=_readable(tape),
         speed=speed,
         tier=tier,
         profile=profile,
         compat=compat,
         admin=not no_admin,
-        check_world=check_world,
         state_dir=state,
     )
-    return run_paper_exchange(options)
+    run_paper_exchange(options)
+    return ExitCode.DONE
 
 
 @app.command(name="local-aws", epilog="Example: dora local-aws --state .dora/aws")

@@ -66,7 +66,7 @@ class Disturbances:
     def step(self, elapsed_s: float) -> str:
         if not self._paused and elapsed_s >= PAUSE_AT_S and self.seconds > PAUSE_AT_S + 2 * PAUSE_FOR_S:
             self._paused = True
-            self.admin.engine("pause", what="trading", shard=self.shard, on=True)
+            self.admin.engine("pause", shard=self.shard, on=True)
             return f"the exchange pauses trading on shard {self.shard}, unannounced"
         if self._paused and not self._resumed and elapsed_s >= PAUSE_AT_S + PAUSE_FOR_S:
             return self._resume()
@@ -85,7 +85,7 @@ class Disturbances:
 
     def _resume(self) -> str:
         self._resumed = True
-        self.admin.engine("pause", what="trading", shard=self.shard, on=False)
+        self.admin.engine("pause", shard=self.shard, on=False)
         return f"trading on shard {self.shard} goes on"
 
     def _determine_a_held_market(self, elapsed_s: float) -> str:

@@ -30,7 +30,7 @@ def halt(settings: Settings, reason: str) -> dict[str, Any]:
     latched = next(halt for halt in in_force.halts if halt.reason == reason)
     note(f"dora: halted as {latched.halt_id}; `dora resume {latched.halt_id}` ends it")
     _tell_dynamo(settings, in_force)
-    return {**cancel_orders(settings), "halt_id": latched.halt_id}
+    return {**cancel_orders(settings, settings.order_prefix), "halt_id": latched.halt_id}
 
 
 def resume(settings: Settings, halt_id: str) -> dict[str, Any]:
@@ -45,15 +45,15 @@ def resume(settings: Settings, halt_id: str) -> dict[str, Any]:
     return {"resumed": halt_id, "halts": [halt.halt_id for halt in left.halts]}
 
 
-def cancel_orders(settings: Settings) -> dict[str, Any]:
-    """Cancel every open order of the account and read back that none is left.
+def cancel_orders(settings: Settings, prefix: str = "") -> dict[str, Any]:
+    """Cancel the open orders whose client ids begin with ``prefix`` (all if empty), and read back that none is left.
 
     Returns ``{"open_orders","seconds"}``. Raises `AuthRefused` or `ExchangeUnreachable`.
     """
     clock = SystemClock()
     transport = connect_transport(settings, load_signer(settings), clock)
     try:
-        swept: Swept = Sweeper(transport, clock, prefix="").sweep(PATIENCE_S, note)
+        swept: Swept = Sweeper(transport, clock, prefix).sweep(PATIENCE_S, note)
     finally:
         transport.close()
     return {"open_orders": swept.open_orders, "seconds": swept.seconds}

@@ -28,6 +28,9 @@ from botocore.config import Config
 Row = Mapping[str, Any]
 
 TOLERANCE = Decimal("0.000001")
+_ACCOUNT = "trader"
+"""The account whose key the exchange announces, and whose truth it tells unless asked for another."""
+
 _SIGN = {"buy": 1, "sell": -1, "bid": 1, "ask": -1}
 
 
@@ -119,7 +122,7 @@ def audit(found: Findings, rows: Iterable[Row], truth: Mapping[str, Any], start_
 
 @dataclass
 class Exposure:
-    """One market over time: position and what rests, by order."""
+    """One market at one moment: position, and by order what rests (positive: bids)."""
 
     net: Fraction = Fraction(0)
     resting: dict[str, Fraction] = field(default_factory=dict)
@@ -134,28 +137,30 @@ class Exposure:
 def worst_over_cap(journal: Iterable[Row], caps: Mapping[str, tuple[Fraction, Fraction]]) -> Fraction:
     """By how many contracts a market's worst case ever exceeded its cap; 0 if never.
 
-    A market that no cap names must not be traded: its whole position counts.
+    ``journal`` holds the exchange's ``account`` entries: each is one consistent cut of what changed. A market
+    that no cap names must not be traded, so its whole position counts.
     """
     markets: dict[str, Exposure] = {}
     over = Fraction(0)
     for entry in journal:
-        if entry["kind"] not in {"order", "fill", "settled"}:
-            continue
-        market = markets.setdefault(entry["ticker"], Exposure())
-        _apply(market, entry)
-        long, short = market.worst()
-        cap_long, cap_short = caps.get(entry["ticker"], (Fraction(0), Fraction(0)))
-        over = max(over, long - cap_long, short - cap_short)
+        for ticker in _apply(markets, entry):
+            long, short = markets[ticker].worst()
+            cap_long, cap_short = caps.get(ticker, (Fraction(0), Fraction(0)))
+            over = max(over, long - cap_long, short - cap_short)
     return over
 
 
-def _apply(market: Exposure, entry: Row) -> None:
-    if entry["kind"] == "settled":
-        market.net = Fraction(0)
-    elif entry["kind"] == "fill":
-        market.net += _SIGN[entry["side"]] * _exact(entry["count"])
-    else:
-        market.resting[entry["order_id"]] = _SIGN[entry["side"]] * _exact(entry["remaining_count"])
+def _apply(markets: dict[str, Exposure], entry: Row) -> set[str]:
+    """Take one entry in; returns the tickers it touched."""
+    touched = set(entry["positions"])
+    for ticker, net in entry["positions"].items():
+        markets.setdefault(ticker, Exposure()).net = _exact(net)
+    for order_id, order in entry["orders"].items():
+        market = markets.setdefault(order["ticker"], Exposure())
+        rests = order["status"] == "resting"
+        market.resting[order_id] = _SIGN[order["side"]] * _exact(order["remaining_count"]) * rests
+        touched.add(order["ticker"])
+    return touched
 
 
 def caps_of(items: Iterable[Row], tickers: Iterable[str]) -> dict[str, tuple[Fraction, Fraction]]:
@@ -204,9 +209,10 @@ def _admin(path: str) -> Any:
 
 
 def _journal() -> Iterable[Row]:
+    """What the journal still holds of the account, oldest first."""
     after = 0
     while entries := _admin(f"/admin/v1/journal?after={after}")["entries"]:
-        yield from entries
+        yield from (entry for entry in entries if entry["kind"] == "account" and entry["account"] == _ACCOUNT)
         after = entries[-1]["n"]
 
 
@@ -216,7 +222,7 @@ def main() -> int:
     found = book(rows)
     audit(found, rows, truth, os.environ["LEDGER_START_CASH"])
     journal = list(_journal())
-    tickers = {entry["ticker"] for entry in journal if entry.get("ticker")}
+    tickers = {order["ticker"] for entry in journal for order in entry["orders"].values()}
     over = worst_over_cap(journal, caps_of(_scan(os.environ["LEDGER_MARKET_CONFIG"]), tickers))
     total = found.accounts.values()
     result = {
