@@ -22,7 +22,7 @@ UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 NOQA = re.compile(r"#\s*noqa(?P<rest>.*)")
 IGNORE = re.compile(r"#\s*type:\s*ignore(?P<rest>.*)")
 UNCOVERED = re.compile(r"#\s*pragma:\s*no\s+cover(?P<rest>.*)")
-REASON = re.compile(r"[A-Za-z]{4,}")
+REASON = re.compile(r"[A-Za-z]{3,}")
 CHECKING_CALL = re.compile(r"raises|warns|assert|expect|check|verify|must|fail")
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 

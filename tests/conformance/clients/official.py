@@ -21,6 +21,46 @@ def refused(error: ApiException) -> tuple[int, str]:
     return int(error.status), json.loads(error.body)["error"]["code"]
 
 
+def rest_and_cancel(orders: Any, ticker: str, report: Report) -> None:
+    """One post-only order: created, amended, refused a second time, found, cancelled, gone."""
+    resting: dict[str, Any] = {
+        "ticker": ticker,
+        "side": "bid",
+        "count": "1.00",
+        "price": DEEP_BID,
+        "time_in_force": "good_till_canceled",
+        "self_trade_prevention_type": "taker_at_cross",
+        "post_only": True,
+        "client_order_id": "official-1",
+    }
+    created = orders.create_order_v2(**resting)
+    report.created_remaining = created.remaining_count
+    amended = orders.amend_order_v2(
+        order_id=created.order_id, ticker=ticker, side="bid", price=DEEPER_BID, count="2.00"
+    )
+    report.amended_remaining = amended.remaining_count
+    try:
+        orders.create_order_v2(**resting)
+    except ApiException as error:
+        report.duplicate_status, report.duplicate_code = refused(error)
+    report.resting = [order.order_id for order in orders.get_orders(status="resting").orders]
+    report.cancelled_by = orders.cancel_order_v2(order_id=created.order_id, market_ticker=ticker).reduced_by
+    try:
+        orders.cancel_order_v2(order_id=created.order_id, market_ticker=ticker)
+    except ApiException as error:
+        report.gone_status = int(error.status)
+
+
+def take(orders: Any, ticker: str, name: str, **terms: str) -> None:
+    orders.create_order_v2(
+        ticker=ticker,
+        client_order_id=f"official-{name}",
+        time_in_force="immediate_or_cancel",
+        self_trade_prevention_type="taker_at_cross",
+        **terms,
+    )
+
+
 def main() -> None:
     place = where()
     configuration = kalshi.Configuration(host=place.rest_url)
@@ -32,47 +72,14 @@ def main() -> None:
         kalshi.PortfolioApi(client),
     )
     report = Report()
-
     report.tickers = [market.ticker for market in markets.get_markets(status="open", limit=100).markets]
     book = markets.get_market_orderbook(ticker=place.ticker, depth=5).orderbook_fp
     report.best_yes_bid, report.best_no_bid = book.yes_dollars[-1][0], book.no_dollars[-1][0]
 
-    terms: dict[str, Any] = {"ticker": place.ticker, "self_trade_prevention_type": "taker_at_cross"}
-    resting = terms | {
-        "side": "bid",
-        "count": "1.00",
-        "price": DEEP_BID,
-        "time_in_force": "good_till_canceled",
-        "post_only": True,
-        "client_order_id": "official-1",
-    }
-    created = orders.create_order_v2(**resting)
-    report.created_remaining = created.remaining_count
-    amended = orders.amend_order_v2(
-        order_id=created.order_id, ticker=place.ticker, side="bid", price=DEEPER_BID, count="2.00"
-    )
-    report.amended_remaining = amended.remaining_count
-    try:
-        orders.create_order_v2(**resting)
-    except ApiException as error:
-        report.duplicate_status, report.duplicate_code = refused(error)
-    report.resting = [order.order_id for order in orders.get_orders(status="resting").orders]
-    report.cancelled_by = orders.cancel_order_v2(
-        order_id=created.order_id, market_ticker=place.ticker
-    ).reduced_by
-    try:
-        orders.cancel_order_v2(order_id=created.order_id, market_ticker=place.ticker)
-    except ApiException as error:
-        report.gone_status = int(error.status)
-
+    rest_and_cancel(orders, place.ticker, report)
     report.cash_before = portfolio.get_balance().balance_dollars
-    taking = terms | {"time_in_force": "immediate_or_cancel"}
-    orders.create_order_v2(
-        **taking, side="bid", count="1.00", price=BUY_ANYTHING, client_order_id="official-2"
-    )
-    orders.create_order_v2(
-        **taking, side="ask", count="2.00", price=SELL_ANYTHING, client_order_id="official-3"
-    )
+    take(orders, place.ticker, "2", side="bid", count="1.00", price=BUY_ANYTHING)
+    take(orders, place.ticker, "3", side="ask", count="2.00", price=SELL_ANYTHING)
     report.cash_after = portfolio.get_balance().balance_dollars
     report.fills = [
         {
