@@ -20,9 +20,9 @@ from dora_bot.cli_support import emit, note
 from dora_bot.clock import SystemClock
 from dora_bot.demo_admin import AdminPort, Disturbances
 from dora_bot.demo_children import Child, Stopped, child_environment
-from dora_bot.demo_report import audit
-from dora_bot.demo_setup import prepare_tables
-from dora_bot.demo_watch import fitting_watch
+from dora_bot.demo_report import Evidence, report, report_lines
+from dora_bot.demo_setup import busiest_shard, configure, list_markets, make_tables
+from dora_bot.demo_watch import fitting_watch, latest_status
 from dora_bot.errors import DoraError
 from dora_bot.exit_codes import ExitCode
 from dora_bot.ports import Clock
@@ -73,10 +73,11 @@ def run_demo(options: DemoOptions) -> int:
     good = False
     with StopFlag().installed() as stopping:
         try:
-            report = _Demo(options, folder, SystemClock(), stopping, children).run()
-            good = bool(report["ledger_equals_exchange"]) and report["open_orders_at_end"] == 0
-            good = good and report["bot_exit"] == ExitCode.DONE
-            emit(report)
+            found = _Demo(options, folder, SystemClock(), stopping, children).run()
+            good = (
+                found["ledger_equals_exchange"] and not found["open_orders_at_end"] and not found["bot_exit"]
+            )
+            _tell(found, json=options.json)
         except Stopped as stopped:
             note(f"dora: {stopped}")
         finally:
@@ -86,6 +87,14 @@ def run_demo(options: DemoOptions) -> int:
             else:
                 note(f"dora: the logs of this demo are kept in {folder}")
     return ExitCode.DONE if good else ExitCode.FAILED
+
+
+def _tell(found: Mapping[str, Any], *, json: bool) -> None:
+    if json:
+        emit(found)
+        return
+    for line in report_lines(found):
+        sys.stdout.write(line + "\n")
 
 
 def _new_folder() -> Path:
@@ -105,6 +114,16 @@ def _end_all(children: list[Child]) -> None:
         child.end(_END_S)
 
 
+def _aws_environment(endpoint: str) -> dict[str, str]:
+    """The usual variables; the embedded endpoint takes any credentials."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "demo",
+        "AWS_SECRET_ACCESS_KEY": "demo",
+    }
+
+
 @dataclass
 class _Demo:
     options: DemoOptions
@@ -117,26 +136,23 @@ class _Demo:
         note("dora demo: starting the paper exchange and the local AWS …")
         aws = self._start("local-aws", [], {})
         exchange = self._start("paper-exchange", self._exchange_arguments(), {})
-        endpoint = aws.first_record(self.clock, _START_S, self.stopping)["endpoint_url"]
+        aws_environ = _aws_environment(aws.first_record(self.clock, _START_S, self.stopping)["endpoint_url"])
+        db = make_tables(aws_environ)
         venue = exchange.first_record(self.clock, _START_S, self.stopping)
-        environ = self._bot_environment(endpoint, venue)
-        shard = prepare_tables(environ, venue, one_tick=bool(self.options.tapes))
+        environ = {**aws_environ, **self._bot_environment(venue)}
+        markets = list_markets(environ, venue["tickers"])
+        configure(db, markets, one_tick=bool(self.options.tapes))
         admin = AdminPort(venue["admin_url"], venue["admin_token"])
         start_cash = str(admin.truth()["cash"])
         if self.stopping():
             raise Stopped("stopped before the bot started: nothing was traded")
-        note(f"dora demo: {len(venue['tickers'])} markets, starting the bot …")
+        note(f"dora demo: {len(markets)} markets, starting the bot …")
         bot = self._start("run", ["--seconds", f"{self.options.seconds:g}", "--json"], environ)
-        disturbances = Disturbances(admin, shard, self.options.seconds)
-        code = self._watch(bot, disturbances)
-        return audit(
-            environ=environ,
-            admin=admin,
-            venue=venue,
-            start_cash=start_cash,
-            bot_exit=code,
-            json=self.options.json,
-        )
+        code = self._watch(bot, Disturbances(admin, busiest_shard(markets), self.options.seconds))
+        if code:
+            note(f"dora demo: the bot ended with code {code}: {bot.last_words()}")
+        status = latest_status(self.folder / "bot")
+        return report(Evidence(environ, venue, admin.truth(), start_cash, status, code), db)
 
     def _start(self, name: str, arguments: list[str], extra: Mapping[str, str]) -> Child:
         child = Child.start(name, [name, *arguments], child_environment(extra), self.folder)
@@ -150,7 +166,7 @@ class _Demo:
             return [*words, "--markets", str(options.markets)]
         return [*words, "--markets", "0", *(word for tape in options.tapes for word in ("--tape", str(tape)))]
 
-    def _bot_environment(self, endpoint: str, venue: Mapping[str, Any]) -> dict[str, str]:
+    def _bot_environment(self, venue: Mapping[str, Any]) -> dict[str, str]:
         return {
             "DORA_ENV": "paper",
             "DORA_KALSHI_REST_URL": venue["rest_url"],
@@ -159,10 +175,6 @@ class _Demo:
             "DORA_KALSHI_PRIVATE_KEY_PATH": venue["private_key_path"],
             "DORA_STATE_DIR": str(self.folder / "bot"),
             "DORA_CONTROL_PORT": "0",
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "demo",
-            "AWS_SECRET_ACCESS_KEY": "demo",
         }
 
     def _watch(self, bot: Child, disturbances: Disturbances) -> int:

@@ -34,26 +34,23 @@ class Listed:
     tick_e4: int
 
 
-def settings_of(environ: Mapping[str, str]) -> Settings:
-    """The settings that the bot will read from this environment."""
-    return Settings.from_environ(environ)
-
-
-def open_tables(environ: Mapping[str, str]) -> Dynamo:
-    """A connection by the child's environment, not by the person's own AWS account."""
+def make_tables(aws_environ: Mapping[str, str]) -> Dynamo:
+    """Create the tables with their defaults, at the endpoint of the child's environment, not the person's own AWS."""
     client = boto3.client(
         "dynamodb",
-        endpoint_url=environ["AWS_ENDPOINT_URL"],
-        region_name=environ["AWS_REGION"],
-        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=aws_environ["AWS_ENDPOINT_URL"],
+        region_name=aws_environ["AWS_REGION"],
+        aws_access_key_id=aws_environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=aws_environ["AWS_SECRET_ACCESS_KEY"],
     )
-    return Dynamo(client, settings_of(environ).table_prefix)
+    db = Dynamo(client, Settings().table_prefix)
+    create_tables(db, live=False)
+    return db
 
 
 def list_markets(environ: Mapping[str, str], tickers: Sequence[str]) -> list[Listed]:
     """Read the announced markets from the exchange. Raises `ExchangeError`."""
-    settings, clock = settings_of(environ), SystemClock()
+    settings, clock = Settings.from_environ(environ), SystemClock()
     client = connect_client(settings, load_signer(settings), clock)
     try:
         shapes: list[replies.MarketShape] = []
@@ -65,11 +62,10 @@ def list_markets(environ: Mapping[str, str], tickers: Sequence[str]) -> list[Lis
     return [Listed(s.ticker, s.exchange_index or 0, _finest_step(s)) for s in shapes]
 
 
-def set_up(db: Dynamo, markets: Sequence[Listed], *, one_tick: bool) -> None:
-    """Create the tables with their defaults and an item for every market; ``one_tick``: quote any spread."""
+def configure(db: Dynamo, markets: Sequence[Listed], *, one_tick: bool) -> None:
+    """Write an item for every market; ``one_tick``: quote any spread, however narrow. Raises `ConfigError`."""
     if not markets:
         raise ConfigError("the paper exchange lists no market; give --markets of at least 1, or a --tape")
-    create_tables(db, live=False)
     now = timestamp(SystemClock().now().exchange_ms)
     db.batch_put(MARKET_CONFIG, [_item(market, now, one_tick=one_tick) for market in markets])
 
