@@ -13,13 +13,18 @@ _encoder = msgspec.json.Encoder()
 
 
 class Frame(NamedTuple):
-    """One frame up to its sending time. ``sid`` and ``seq`` are 0 where the frame has none."""
+    """One frame up to its sending time. ``sid`` and ``seq`` are 0 where the frame has none.
+
+    Frames of one ``lane`` leave in order. It is the subscription, also of a ``subscribed`` frame, which
+    has no ``sid`` of its own but must precede the subscription's data.
+    """
 
     type: str
     sid: int
     seq: int
     ticker: str
     body: bytes
+    lane: int
 
 
 def encode(message: Any) -> bytes:
@@ -28,7 +33,14 @@ def encode(message: Any) -> bytes:
 
 
 def frame(
-    kind: str, message: bytes | None, *, sid: int = 0, seq: int = 0, cid: int = 0, ticker: str = ""
+    kind: str,
+    message: bytes | None,
+    *,
+    sid: int = 0,
+    seq: int = 0,
+    cid: int = 0,
+    ticker: str = "",
+    lane: int = 0,
 ) -> Frame:
     """Wrap an encoded message; ``cid`` is the id of the command it answers."""
     parts = [f'{{"type":"{kind}"']
@@ -39,7 +51,8 @@ def frame(
     if seq:
         parts.append(f',"seq":{seq}')
     head = "".join(parts).encode()
-    return Frame(kind, sid, seq, ticker, head if message is None else b'%b,"msg":%b' % (head, message))
+    body = head if message is None else b'%b,"msg":%b' % (head, message)
+    return Frame(kind, sid, seq, ticker, body, lane or sid)
 
 
 def text_frame(body: bytes, sending_ms: int) -> bytes:

@@ -51,14 +51,14 @@ class Outbox:
     def put(self, frame: Frame) -> None:
         """Send after the profile's delay, behind every earlier frame of the same subscription."""
         delay = self._profile.frame_delay_s()
-        waits_for = self._last_due.get(frame.sid, 0.0)
+        waits_for = self._last_due.get(frame.lane, 0.0)
         now = self._loop.time()
         if not delay and waits_for <= now:
             self._ready.append(frame)
             self._flush_soon()
             return
         due = max(now + delay, waits_for)
-        self._last_due[frame.sid] = due
+        self._last_due[frame.lane] = due
         self._count += 1
         heapq.heappush(self._waiting, (due, self._count, frame))
         self._arm()

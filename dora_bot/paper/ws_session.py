@@ -144,13 +144,19 @@ class WsSession:
         if not isinstance(channels, list) or not channels:
             raise CommandRefused(3)
         tickers = self._tickers(params)
-        for channel in dict.fromkeys(channels):
+        opened = []
+        for channel in channels:
             try:
-                self._open(cid, channel, tickers, params)
+                opened.append(self._open(cid, channel, tickers, params))
             except CommandRefused as refusal:
                 self._error(cid, refusal)
+        for sub, new in opened:
+            self._first_frames(sub, new, params)
 
-    def _open(self, cid: int, channel: object, tickers: list[str] | None, params: Mapping[str, Any]) -> None:
+    def _open(
+        self, cid: int, channel: object, tickers: list[str] | None, params: Mapping[str, Any]
+    ) -> tuple[Subscription, list[str]]:
+        """Open or widen a channel's subscription; returns it and the markets that are new to it."""
         if not isinstance(channel, str) or channel not in CHANNELS:
             raise CommandRefused(8)
         if channel == "orderbook_delta" and not tickers:
@@ -165,9 +171,10 @@ class WsSession:
             sub.yes_price = params.get("use_yes_price") is True
             sub.quiet_ack = params.get("skip_ticker_ack") is True
             self._subs[sub.sid] = sub
-        self._reply("subscribed", cid, {"channel": channel, "sid": sub.sid})
+        message = encode({"channel": channel, "sid": sub.sid})
+        self._put(frame("subscribed", message, cid=cid, lane=sub.sid))
         self._venue.hub.listen(sub, wanted)
-        self._first_frames(sub, [t for t in wanted or () if t not in known], params)
+        return sub, [ticker for ticker in wanted or () if ticker not in known]
 
     def _first_frames(self, sub: Subscription, tickers: list[str], params: Mapping[str, Any]) -> None:
         """Whole books for markets new on the order book channel, tickers where they were asked for."""

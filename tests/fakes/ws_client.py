@@ -1,0 +1,71 @@
+"""A WebSocket client for tests: signed upgrade, frames as dictionaries, nothing clever."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import websocket
+
+from tests.fakes.signed_client import SignedClient
+
+Json = dict[str, Any]
+WS_PATH = "/trade-api/ws/v2"
+
+
+class WsClient:
+    """One connection. Frames are read in order; `until` keeps what it passes over in ``seen``."""
+
+    def __init__(self, url: str, signer: SignedClient, timeout_s: float = 5.0) -> None:
+        headers = [f"{k}: {v}" for k, v in signer.auth_headers("GET", WS_PATH).items()]
+        self._socket = websocket.create_connection(url, timeout=timeout_s, header=headers)
+        self.seen: list[Json] = []
+        self.pings: list[bytes] = []
+        self._ids = 0
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def command(self, cmd: str, **params: Any) -> int:
+        """Send a command and return its id."""
+        self._ids += 1
+        self.text(json.dumps({"id": self._ids, "cmd": cmd, "params": params}))
+        return self._ids
+
+    def text(self, text: str) -> None:
+        self._socket.send(text)
+
+    def subscribe(self, *channels: str, tickers: Iterable[str] = (), **params: Any) -> list[int]:
+        """Subscribe and return the sids in the order of the channels."""
+        named = list(tickers)
+        extra = {"market_tickers": named} if named else {}
+        number = self.command("subscribe", channels=list(channels), **extra, **params)
+        return [
+            self.until(lambda f: f["type"] == "subscribed" and f["id"] == number)["msg"]["sid"]
+            for _ in channels
+        ]
+
+    def frame(self) -> Json:
+        """The next frame. Raises websocket.WebSocketTimeoutException where none comes."""
+        made: Json = json.loads(self._socket.recv())
+        self.seen.append(made)
+        return made
+
+    def frames(self, count: int) -> list[Json]:
+        return [self.frame() for _ in range(count)]
+
+    def until(self, wanted: Callable[[Json], bool]) -> Json:
+        """The next frame that is wanted."""
+        while True:
+            found = self.frame()
+            if wanted(found):
+                return found
+
+    def until_type(self, kind: str) -> Json:
+        return self.until(lambda frame: frame["type"] == kind)
+
+    def wait_for_ping(self) -> bytes:
+        """The body of the next server ping."""
+        while True:
+            opcode, data = self._socket.recv_data(control_frame=True)
+            if opcode == websocket.ABNF.OPCODE_PING:
+                return bytes(data)
