@@ -175,7 +175,8 @@ def run(
             "live trading is refused until its safety nets have been proven; "
             "use DORA_ENV=paper with `dora paper-exchange`, or DORA_ENV=demo with a demo key"
         )
-    from dora_bot.bootstrap import RunOptions, run_bot  # noqa: PLC0415  (see the module docstring)
+    from dora_bot.bootstrap import run_bot  # noqa: PLC0415  (see the module docstring)
+    from dora_bot.runtime import RunOptions  # noqa: PLC0415  (see the module docstring)
 
     return run_bot(settings, RunOptions(seconds=seconds, ticks=ticks, observe=observe, json=json))
 

@@ -205,6 +205,11 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise ConfigError(f"environment: DORA_{_first_problem(error)}") from error
 
+    @property
+    def order_prefix(self) -> str:
+        """What the client order ids of this bot begin with; by it own orders are told from everybody else's."""
+        return self.table_prefix.replace("_", "-")
+
     def require_exchange(self) -> None:
         """Raises `ConfigError` unless there is an exchange to talk to and a key to sign with."""
         if not self.kalshi_rest_url or not self.kalshi_ws_url:

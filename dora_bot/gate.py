@@ -11,12 +11,16 @@ class ExposureGate:
     ``lease_margin_ms`` is checked on the monotonic clock; it must outlast the longest call (2 s).
     """
 
-    def __init__(self, lease_margin_ms: Callable[[Instant], int]) -> None:
+    def __init__(self, lease_margin_ms: Callable[[Instant], int], *, observe: bool = False) -> None:
+        """``observe``: the bot decides and logs, and nothing that adds exposure ever leaves."""
         self._lease_margin_ms = lease_margin_ms
+        self._observe = observe
         self.halts = HaltsChanged(())
         self.stopping = False
 
     def refusal(self, now: Instant) -> str:
+        if self._observe:
+            return "observing only"
         if self.stopping:
             return "stopping"
         if self.halts.halts:

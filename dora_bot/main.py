@@ -22,6 +22,9 @@ from dora_bot.write_budget import Wanted, WriteBudget
 MIN_EVENT_GAP_MS = 20
 """Two ticks that events asked for are at least this far apart."""
 
+STOP_CHECK_MS = 100
+"""A request to stop is noticed within this time also in the middle of a quiet beat."""
+
 
 @dataclass(slots=True)
 class Bot:
@@ -75,6 +78,8 @@ class Bot:
                     self.raise_halt(result.halt_reason, "reconcile", now)
             else:
                 self.state.apply(event, now)
+        if doubted := self.state.take_doubted():
+            self.feed.resync(doubted)
 
     def stance(self, view: View, now: Instant) -> Stance:
         for breach in risk_manager.breaches(view):
@@ -97,8 +102,11 @@ class Bot:
         """Tick on a fixed beat until told to stop; late ticks are skipped, never caught up in a burst."""
         due = self.clock.now().mono_ms
         while not stop():
-            report = self.tick()
-            limits = report.view.global_config
+            try:
+                self.tick()
+            except Exception as error:  # noqa: BLE001  # policy: halt; from now on every tick only cancels
+                self.raise_halt("the tick failed", f"{type(error).__name__}: {error}", self.clock.now())
+            limits = self.published.global_config if self.published else None
             beat = limits.loop_interval_ms if limits else 500
             due += beat * (1 + max(self.clock.now().mono_ms - due, 0) // beat)
             self.wait(due, stop)
@@ -109,7 +117,7 @@ class Bot:
         now = self.clock.now()
         earliest = now.mono_ms + MIN_EVENT_GAP_MS
         while now.mono_ms < due_mono_ms and not stop():
-            self.inbox.wait((due_mono_ms - now.mono_ms) / 1_000)
+            self.inbox.wait(min(due_mono_ms - now.mono_ms, STOP_CHECK_MS) / 1_000)
             now = self.clock.now()
             fills = self.state.fills_booked
             self.observe(self.inbox.drain(), now)
@@ -117,6 +125,14 @@ class Bot:
                 self.woken = now
                 self.clock.sleep(max(earliest - self.clock.now().mono_ms, 0) / 1_000)
                 return
+
+    def holdings(self) -> set[str]:
+        """Markets in which we hold contracts or orders, as of the last tick: they stay watched whatever config says."""
+        view = self.published
+        if view is None:
+            return self.state.holdings()
+        held = {ticker for ticker, position in view.positions.items() if position.net_e2}
+        return held | {t for t, m in view.markets.items() if m.orders} | {o.ticker for o in view.stray_orders}
 
     def outrun(self) -> bool:
         """Did a book that changed since the last tick leave a resting quote of ours behind?"""

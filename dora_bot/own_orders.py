@@ -28,7 +28,8 @@ class OrderState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class OwnOrder:
     """``total_e2`` is filled + remaining; ``reported_e2`` are the fills the exchange told of, ``booked_e2`` those that
-    are in the position already. ``written`` is when the last write for it was sent."""
+    are in the position already. ``written`` is when the last write for it was sent.
+    """
 
     client_order_id: str
     ticker: str
@@ -62,7 +63,8 @@ class OwnOrder:
     @property
     def exposed_e2(self) -> int:
         """What may still come into the position: of an amend in doubt, the worse of old and new; of a finished
-        order, fills that were reported and not seen yet."""
+        order, fills that were reported and not seen yet.
+        """
         most = self.reported_e2
         if self.live:
             most = max(self.total_e2, self.pending.total_e2 if isinstance(self.pending, Amend) else 0)

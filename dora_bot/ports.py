@@ -115,9 +115,13 @@ class Feed(Protocol):
     def watch(self, tickers: frozenset[str]) -> None:
         """Replace the set of markets that are subscribed; takes effect on the feed's own thread."""
 
+    def resync(self, tickers: frozenset[str]) -> None:
+        """These books contradict themselves: fetch new snapshots."""
+
     def poll(self, now: Instant) -> list[object]:
         """Events read by REST on the caller's thread: nothing while the WebSocket is up, else books and fills
-        within the read budget. Never raises; what could not be read is lost (`BookLost`)."""
+        within the read budget. Never raises; what could not be read is lost (`BookLost`).
+        """
 
 
 class Journal(Protocol):

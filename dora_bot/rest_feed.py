@@ -1,87 +1,63 @@
-"""Market data by REST: the whole feed where ``feed = rest``, the stand-in while the WebSocket is down.
+"""Market data without the WebSocket: one call for all books and one for the fills, on the caller's thread.
 
-One `/markets/orderbooks` call carries up to 100 markets and one `/portfolio/fills` call everything that was filled,
-so a tick costs two calls whatever the number of markets. With more markets than the read budget affords, they take
-turns: the cadence drops market by market, and what was not read in time is lost rather than believed.
+It serves when the setting asks for it and whenever the socket is down. Books read this way carry no sequence
+number and no time; each read replaces the one before, and a read that fails loses the books it was for. The
+pace follows the read budget, so that a hundred markets on the smallest tier are slow rather than refused.
 """
 
-from collections.abc import Sequence
-
 from dora_bot.errors import ExchangeError
-from dora_bot.market_feed import MarketFeed
-from dora_bot.models import AccountLimits, BookLost, FillSeen, Instant
-from dora_bot.ports import Exchange
+from dora_bot.exchange_client import KalshiClient
+from dora_bot.kalshi_wire import MAX_BOOK_TICKERS
+from dora_bot.models import AccountLimits, BookLost, BookSnapshot, FillSeen, Instant
 
-MAX_TICKERS = 100
-BUDGET_SHARE = 0.5
-"""Share of the read bucket that polling may use; the risk thread, the keeper and people need the rest."""
-
-READ_COST = 10
-FILL_OVERLAP_MS = 5_000
-STALE_MS = 5_000
-"""A book that was not read for this long is not proven any more (FAULTS section 1)."""
+SHARE = 0.5
+"""Part of the read budget this may use; the risk thread's reads and the keeper need the rest."""
+OVERLAP_MS = 5_000
+"""Fills are asked for from this long before the newest one seen: reads lag, and duplicates do no harm."""
 
 
 class RestFeed:
-    """Implements `ports.Feed` around an optional WebSocket feed."""
+    """The port `Feed` by REST. Used by one thread, except `watch`."""
 
-    def __init__(
-        self, exchange: Exchange, socket: MarketFeed | None, limits: AccountLimits, now: Instant
-    ) -> None:
-        self._exchange = exchange
-        self._socket = socket
-        self._reads_per_s = limits.read.refill_per_s * BUDGET_SHARE / READ_COST
+    def __init__(self, client: KalshiClient, limits: AccountLimits, fills_since_ms: int) -> None:
+        self._client = client
+        self._cost = limits.default_cost
+        self._tokens_per_s = limits.read.refill_per_s * SHARE
+        self._since_ms = fills_since_ms
         self._tickers: tuple[str, ...] = ()
-        self._next = 0
-        self._read_at: dict[str, int] = {}
+        self._turn = 0
         self._due_ms = 0
-        self._fills_since_ms = now.exchange_ms - FILL_OVERLAP_MS
-        self.calls = 0
 
     def watch(self, tickers: frozenset[str]) -> None:
         self._tickers = tuple(sorted(tickers))
-        if self._socket is not None:
-            self._socket.watch(tickers)
 
-    @property
-    def kind(self) -> str:
-        """``ws``, ``rest`` while polling stands in for it."""
-        return "ws" if self._socket is not None and self._socket.connected else "rest"
+    def resync(self, tickers: frozenset[str]) -> None:
+        """Nothing to do: the next read replaces the books anyway."""
 
     def poll(self, now: Instant) -> list[object]:
-        if (
-            (self._socket is not None and self._socket.connected)
-            or now.mono_ms < self._due_ms
-            or not self._tickers
-        ):
+        """Books of up to 100 markets, by turns, and new fills; nothing while the budget says wait."""
+        if now.mono_ms < self._due_ms or not self._tickers:
             return []
-        self._due_ms = now.mono_ms + int(2_000 / self._reads_per_s)
-        events: list[object] = [*self._fills(now), *self._books(self._turn(), now)]
-        stale = tuple(t for t in self._tickers if now.mono_ms - self._read_at.get(t, now.mono_ms) > STALE_MS)
-        return [*events, BookLost(stale, "not read for 5 s")] if stale else events
+        self._due_ms = now.mono_ms + round(2 * self._cost / self._tokens_per_s * 1000)
+        return [*self._books(), *self._fills()]
 
-    def _turn(self) -> Sequence[str]:
-        """The next markets to read, up to a call's worth."""
-        if len(self._tickers) <= MAX_TICKERS:
-            return self._tickers
-        doubled = self._tickers + self._tickers
-        at, self._next = self._next % len(self._tickers), (self._next + MAX_TICKERS) % len(self._tickers)
-        return doubled[at : at + MAX_TICKERS]
-
-    def _books(self, tickers: Sequence[str], now: Instant) -> list[object]:
-        self.calls += 1
+    def _books(self) -> list[BookSnapshot] | list[BookLost]:
+        tickers = self._tickers
+        pages = -(-len(tickers) // MAX_BOOK_TICKERS)
+        at = self._turn % pages * MAX_BOOK_TICKERS
+        self._turn += 1
+        some = tickers[at : at + MAX_BOOK_TICKERS]
         try:
-            books = self._exchange.get_order_books(tickers)
+            return self._client.get_order_books(some)
         except ExchangeError as error:
-            return [BookLost(tuple(tickers), f"order books: {error}")]
-        self._read_at.update({book.ticker: now.mono_ms for book in books})
-        return list(books)
+            return [BookLost(some, f"REST: {error}"[:200])]
 
-    def _fills(self, now: Instant) -> list[object]:
-        self.calls += 1
+    def _fills(self) -> list[FillSeen]:
         try:
-            fills = self._exchange.get_fills(self._fills_since_ms)
-        except ExchangeError:  # policy: the window stays open, so the next poll reads what this one missed
+            fills = self._client.get_fills(self._since_ms)
+        except ExchangeError:
+            # Nothing is lost: the next read asks from the same moment on.
             return []
-        self._fills_since_ms = now.exchange_ms - FILL_OVERLAP_MS
+        if fills:
+            self._since_ms = max(self._since_ms, fills[-1].time_ms - OVERLAP_MS)
         return [FillSeen(fill) for fill in fills]

@@ -5,12 +5,12 @@ tick hangs in a call. It never trades; when the tick no longer answers, it latch
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dora_bot import risk_manager
 from dora_bot.errors import AuthRefused, DoraError
 from dora_bot.gate import ExposureGate
-from dora_bot.models import AccountRead, HaltsChanged, Instant
+from dora_bot.models import AccountRead, Balance, HaltsChanged, Instant
 from dora_bot.ports import AccountReader, HaltLatch, Inbox
 from dora_bot.views import View
 
@@ -18,6 +18,8 @@ READ_MS = 5_000
 STALL_MS = 3_000
 FILL_OVERLAP_MS = 60_000
 """Fills are re-read this far back: times tie and reads lag, and booking is exactly-once anyway."""
+
+BALANCE_MS = 1_500
 
 SETTLEMENTS_EVERY = 6
 """Settlements are read every so many account reads: payouts wait for a timer of minutes anyway."""
@@ -31,13 +33,15 @@ class RiskMonitor:
     halts: Callable[[], HaltsChanged]
     gate: ExposureGate
     published: Callable[[], View | None]
-    cancel_everything: Callable[[str], None]
+    cancel_everything: Callable[[str], object]
     on_problem: Callable[[str, Exception], None]
     started_ms: int
     reads: int = 0
     last_read_ms: int = 0
     read_due_ms: int = 0
     auth_refusals: int = 0
+    balance: Balance = field(default_factory=lambda: Balance(0))
+    balance_due_ms: int = 0
 
     def step(self, now: Instant) -> None:
         """Halts first (a file read), then the view, then the account every 5 s."""
@@ -85,7 +89,9 @@ class RiskMonitor:
         since = min(as_of, view.now.exchange_ms if view else as_of) - FILL_OVERLAP_MS
         since = max(since, self.started_ms - FILL_OVERLAP_MS) if self.reads else self.started_ms
         orders = self.reader.get_open_orders()
-        settlements = self.reader.get_settlements(since) if self.reads % SETTLEMENTS_EVERY == 0 else []
+        settlements = self.reader.get_settlements(since) if self.reads % BALANCE_MS = 1_500
+
+SETTLEMENTS_EVERY == 0 else []
         read = AccountRead(
             as_of_ms=as_of,
             started=now,
@@ -93,9 +99,16 @@ class RiskMonitor:
             fills=tuple(self.reader.get_fills(since)),
             positions=tuple(self.reader.get_positions()),
             settlements=tuple(settlements),
-            balance=self.reader.get_balance(),
+            balance=self.read_balance(now),
             fills_since_ms=since,
         )
         self.reads += 1
         self.last_read_ms = now.mono_ms
         return read
+
+    def read_balance(self, now: Instant) -> Balance:
+        """The balance has a bucket of its own that refills once a second; in between the last one serves."""
+        if now.mono_ms >= self.balance_due_ms:
+            self.balance_due_ms = now.mono_ms + BALANCE_MS
+            self.balance = self.reader.get_balance()
+        return self.balance

@@ -27,6 +27,7 @@ from dora_bot.models import (
     Fill,
     FillRow,
     FillSeen,
+    GroupSeen,
     HaltsChanged,
     Instant,
     LifecycleSeen,
@@ -38,6 +39,8 @@ from dora_bot.models import (
     OutcomeKind,
     Place,
     Position,
+    PositionSeen,
+    PublicTrade,
     Row,
     Settlement,
     SettlementRow,
@@ -82,6 +85,7 @@ class StateManager:
         self._status = ExchangeStatus(active=True, trading=True)
         self._halts = HaltsChanged(())
         self._refusals = Refusals()
+        self._doubted: set[str] = set()
         self._feed_up = False
         self._rows: list[Row] = []
         self._day = restored.day
@@ -100,6 +104,9 @@ class StateManager:
             ConfigChanged: self._on_config,
             StatusChanged: self._on_status,
             HaltsChanged: self._on_halts,
+            PositionSeen: self._on_confirmation,
+            PublicTrade: self._on_confirmation,
+            GroupSeen: self._on_confirmation,
             FeedUp: self._on_feed_up,
             FeedDown: self._on_feed_down,
         }
@@ -111,7 +118,13 @@ class StateManager:
         self._handlers[type(event)](event, now)
 
     def _on_book(self, event: BookDelta | BookSnapshot | BookLost, now: Instant) -> None:
-        self.books.apply(event, now)
+        if isinstance(event, BookLost) and not event.tickers:
+            self.books.lose_all(event.reason)
+        elif self.books.apply(event, now) and isinstance(event, BookDelta):
+            self._doubted.add(event.ticker)
+
+    def _on_confirmation(self, _event: PositionSeen | PublicTrade | GroupSeen, _now: Instant) -> None:
+        """Fills drive positions and the account read verifies them; these frames add nothing to that."""
 
     def _on_ticker(self, event: TickerSeen, _now: Instant) -> None:
         market = self._markets.get(event.ticker)
@@ -278,6 +291,15 @@ class StateManager:
     def update(self, order: OwnOrder, now: Instant) -> None:
         """Put a transition's result back (used by `reconcile`)."""
         self._store(order, now, order.evidence)
+
+    def take_doubted(self) -> frozenset[str]:
+        """Markets whose book contradicted itself since the last call: they need a new snapshot."""
+        doubted, self._doubted = frozenset(self._doubted), set()
+        return doubted
+
+    def holdings(self) -> set[str]:
+        """Markets in which there is a position or a live order."""
+        return {t for t, p in self.positions.items() if p.net_e2} | {o.ticker for o in self.live_orders()}
 
     def has_resting(self, ticker: str) -> bool:
         return any(o.ticker == ticker and o.state is OrderState.RESTING for o in self._orders.values())

@@ -7,6 +7,7 @@ ordinary records are dropped and counted; warnings and errors wait for no one be
 import logging
 import queue
 import sys
+from collections.abc import Callable
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class Telemetry:
         self._listener.start()
         formatter = LambdaPowertoolsFormatter(utc=True)
         self.log = Logger(service="dora_bot", logger_handler=self._handler, logger_formatter=formatter)
-        self.on_report = _ignore
+        self.on_report: Callable[[TickReport], None] = _ignore
 
     def emit(self, report: object) -> None:
         if isinstance(report, TickReport):

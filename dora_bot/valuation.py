@@ -54,7 +54,7 @@ def liquidation_e6(position: Position, known: Mark | None, terms: FeeTerms) -> i
     if position.net_e2 == 0 or known is None:
         return 0
     price = known.bid_e4 if position.net_e2 > 0 else known.ask_e4
-    return unrealised_e6(position, price) - fees.taker_fee_e6(terms, price, abs(position.net_e2))
+    return unrealised_e6(position, price) - fees.trade_fee_e6(terms, price, abs(position.net_e2), is_taker=True)
 
 
 def middle_e6(position: Position, known: Mark | None) -> int:

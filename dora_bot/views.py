@@ -30,7 +30,8 @@ class Stance:
 @dataclass(frozen=True, slots=True)
 class MarketView:
     """One market. ``long_worst_e2``/``short_worst_e2`` are the positions if every bid (ask) that rests, is in
-    flight or is unknown were filled. ``frozen`` says why no exposure may be written, empty if it may."""
+    flight or is unknown were filled. ``frozen`` says why no exposure may be written, empty if it may.
+    """
 
     ticker: str
     market: Market

@@ -48,8 +48,9 @@ class WriteBudget:
     def limit(self) -> BucketLimit:
         return self._limits.write
 
-    def tokens(self, now: Instant) -> float:
-        self._refill(now)
+    @property
+    def tokens_left(self) -> float:
+        """As of the last tick."""
         return self._tokens
 
     def drained(self, now: Instant) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from dora_bot.errors import ConfigError
+from dora_bot.fees import fee_rates
 from dora_bot.models import MarketStatus
 from dora_bot.views import MarketView, Posture, Stance
 
@@ -34,10 +36,19 @@ def one_sided(view: MarketView, _stance: Stance) -> str:
     return "" if bid.price_e4 < ask.price_e4 else "book is locked or crossed"
 
 
+def unknown_fees(view: MarketView, _stance: Stance) -> str:
+    try:
+        fee_rates(view.market.fees)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
 GUARDS: tuple[Callable[[MarketView, Stance], str], ...] = (
     disabled,
     posture,
     not_active,
+    unknown_fees,
     frozen,
     unproven_book,
     one_sided,

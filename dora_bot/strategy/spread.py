@@ -41,7 +41,8 @@ def _prices(view: MarketView, config: MarketConfig, bid: int, ask: int) -> tuple
     shift = _skew_e4(view, config, ask - bid)
     # Twice the centre keeps half ticks exact.
     centre_2 = bid + ask + 2 * shift
-    edge = config.min_spread_e4 // EDGE_SHARE + fees.maker_fee_per_contract_e4(view.market.fees, (bid + ask) // 2)
+    fee_e4 = -(-fees.contract_fee_e6(view.market.fees, (bid + ask) // 2, is_taker=False) // 100)
+    edge = config.min_spread_e4 // EDGE_SHARE + fee_e4
     highest_bid = min(grid.step(bid, 1) + shift, (centre_2 - 2 * edge) // 2)
     lowest_ask = max(grid.step(ask, -1) + shift, -((-centre_2 - 2 * edge) // 2))
     return min(grid.floor(highest_bid), grid.step(ask, -1)), max(grid.ceil(lowest_ask), grid.step(bid, 1))

@@ -1,0 +1,337 @@
+"""The running bot: its threads, its start gate, its stop.
+
+The tick runs on the main thread; feed, risk, keeper, drain, lease and status each on their own. Stopping is proving:
+every order is cancelled, read back as gone, late fills are booked, everything is flushed, then the lease is released.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import FrameType
+
+from dora_bot.clock import SystemClock
+from dora_bot.config import Settings
+from dora_bot.drain import Drain
+from dora_bot.dynamo import Dynamo
+from dora_bot.errors import DoraError, LeaseLost
+from dora_bot.exchange_client import KalshiClient
+from dora_bot.exit_codes import ExitCode
+from dora_bot.gate import ExposureGate
+from dora_bot.journal import SqliteJournal
+from dora_bot.keeper import Keeper
+from dora_bot.kill import Sweeper
+from dora_bot.lease import Lease
+from dora_bot.main import Bot
+from dora_bot.market_feed import MarketFeed
+from dora_bot.models import ExchangeOrder, Instant
+from dora_bot.own_orders import OrderState
+from dora_bot.risk_monitor import RiskMonitor
+from dora_bot.state_dir import StateDir
+from dora_bot.state_store import Published, StateStore
+from dora_bot.status import Surroundings, status
+from dora_bot.telemetry import Telemetry
+from dora_bot.threads import Loop
+from dora_bot.tick_report import TickReport
+
+STOP_TICKS_MS = 3_000
+SWEEP_S = 10.0
+SETTLE_MS = 3_000
+FLUSH_MS = 10_000
+HEARTBEAT_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """``seconds`` and ``ticks``: 0 = no limit. ``observe``: decide and log, send no order that adds exposure.
+
+    ``json``: one line a tick on stdout.
+    """
+
+    seconds: float = 0
+    ticks: int = 0
+    observe: bool = False
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that `bootstrap` built."""
+
+    clock: SystemClock
+    bot: Bot
+    keeper: Keeper
+    risk: RiskMonitor
+    socket: MarketFeed | None
+    drain: Drain
+    lease: Lease
+    journal: SqliteJournal
+    store: StateStore
+    state_dir: StateDir
+    telemetry: Telemetry
+    sweeper: Sweeper
+    gate: ExposureGate
+    client: KalshiClient
+    db: Dynamo
+
+
+@dataclass(slots=True)
+class Runtime:
+    parts: Parts
+    settings: Settings
+    options: RunOptions
+    loops: list[Loop] = field(default_factory=list)
+    stop_reason: str = ""
+    exit_code: ExitCode = ExitCode.DONE
+    started_mono_ms: int = 0
+    heartbeat_due_ms: int = 0
+
+    def run(self) -> int:
+        p = self.parts
+        self.started_mono_ms = p.clock.now().mono_ms
+        with self._signals():
+            try:
+                self.start()
+                p.bot.run(self.should_stop)
+            finally:
+                self.stop()
+        return self.exit_code
+
+    # ── start ───────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """The start gate: halts, config, metadata and the account are read and reconciled, then the threads run."""
+        p = self.parts
+        now = p.clock.now()
+        p.risk.take_halts()
+        p.keeper.start(now)
+        p.bot.observe([p.risk.read_account(now)], p.clock.now())
+        p.journal.record(p.bot.state.take_rows())
+        p.drain.published = self.published
+        p.drain.halts = lambda: p.gate.halts.halts
+        if self.options.json:
+            p.telemetry.on_report = print_line
+        for name, every_s, step in (
+            ("risk", 0.5, p.risk.step),
+            ("keeper", 0.5, p.keeper.step),
+            ("drain", 0.25, self.drain),
+            ("lease", 0.5, self.renew),
+            ("status", 0.5, self.publish_status),
+        ):
+            self.loops.append(Loop(name, every_s, step, p.clock, self.on_thread_death))
+        if p.socket:
+            p.socket.start()
+        for loop in self.loops:
+            loop.start()
+        p.telemetry.log.info("started", extra={"action": "start", "env": self.settings.env, **self.plan()})
+
+    def plan(self) -> dict[str, object]:
+        """What the markets and the cadence will use of the account's rate limits."""
+        limits = self.parts.keeper.limits
+        assert limits is not None
+        markets = len(self.parts.keeper.resolution.configs)
+        renewals = 2 * markets * limits.default_cost / (self.parts.bot.lease.renew_below_ms / 1_000)
+        return {
+            "tier": limits.tier,
+            "markets": markets,
+            "read_per_s": limits.read.refill_per_s,
+            "write_per_s": limits.write.refill_per_s,
+            "plan": f"{markets} markets: renewals need {renewals:.0f} of {limits.write.refill_per_s} write tokens/s",
+        }
+
+    # ── the loops' bodies ───────────────────────────────────────────────────────────────────────
+
+    def should_stop(self) -> bool:
+        p = self.parts
+        if self.options.ticks and p.bot.ticks >= self.options.ticks:
+            self.stop_reason = self.stop_reason or f"{self.options.ticks} ticks are done"
+        if self.options.seconds:
+            elapsed = (p.clock.now().mono_ms - self.started_mono_ms) / 1_000
+            if elapsed >= self.options.seconds:
+                self.stop_reason = self.stop_reason or f"{self.options.seconds:g} s are over"
+        return bool(self.stop_reason)
+
+    def drain(self, now: Instant) -> None:
+        report = self.parts.drain.step(now)
+        if report.error:
+            self.parts.telemetry.problem("drain", DoraError(report.error))
+        if now.mono_ms >= self.heartbeat_due_ms:
+            self.heartbeat_due_ms = now.mono_ms + HEARTBEAT_MS
+            self.heartbeat(now)
+
+    def heartbeat(self, now: Instant) -> None:
+        p = self.parts
+        view = p.bot.published
+        if view is None:
+            return
+        try:
+            details = {"ticks": Decimal(p.bot.ticks), "env": self.settings.env}
+            p.store.beat(p.state_dir.instance_id, now.exchange_ms, details)
+        except DoraError as error:
+            p.telemetry.problem("heartbeat", error)
+
+    def renew(self, now: Instant) -> None:
+        try:
+            self.parts.lease.step(now)
+        except LeaseLost as error:
+            self.exit_code = ExitCode.LEASE
+            self.stop_reason = str(error)
+        except DoraError as error:
+            self.parts.telemetry.problem("lease", error)
+
+    def publish_status(self, now: Instant) -> None:
+        p = self.parts
+        view = p.bot.published
+        if view is not None:
+            body = status(view, p.telemetry.scores, self.surroundings(now))
+            p.state_dir.publish_status(json.dumps(body).encode())
+
+    def on_thread_death(self, name: str, error: Exception) -> None:
+        """A slow thread ended by an error nobody expected: nothing may go on without it."""
+        p = self.parts
+        self.parts.telemetry.log.error("thread died", extra={"action": name, "reason": repr(error)})
+        halts = p.bot.latch.latch(f"the {name} thread died", name, repr(error), p.clock.now())
+        p.gate.halts = halts
+        p.bot.inbox.post(halts)
+
+    # ── stop ────────────────────────────────────────────────────────────────────────────────────
+
+    def stop(self) -> None:
+        """Cancel, prove, book, flush, release; each part is tried whatever became of the one before."""
+        p = self.parts
+        p.gate.stopping = True
+        p.bot.stopping = self.stop_reason or "stopping"
+        swept = self._tried("cancel", self._withdraw)
+        for loop in self.loops[:2]:  # risk and keeper: the account is now read here
+            loop.stop(3.0)
+        self._tried("last fills", self._book_late_fills)
+        if p.socket:
+            p.socket.stop()
+        for loop in self.loops:
+            loop.stop(3.0)
+        self._tried("flush", lambda: p.drain.flush(p.clock, FLUSH_MS))
+        self._tried("status", lambda: self.publish_status(p.clock.now()))
+        self._tried("lease", p.lease.release)
+        if self.exit_code is ExitCode.DONE and p.gate.halts.halts:
+            self.exit_code = ExitCode.HALTED
+        p.telemetry.log.info(
+            "stopped", extra={"action": "stop", "reason": p.bot.stopping, "swept": str(swept)}
+        )
+
+    def _withdraw(self) -> object:
+        """Ticks that wish nothing cancel everything; then the kill path reads back, with its own connection."""
+        p = self.parts
+        deadline = p.clock.now().mono_ms + STOP_TICKS_MS
+        while p.bot.published is not None and p.clock.now().mono_ms < deadline:
+            p.bot.tick()
+            if not any(o.state is not OrderState.UNKNOWN for o in p.bot.state.live_orders()):
+                break
+            p.clock.sleep(0.1)
+        return p.sweeper.sweep(SWEEP_S)
+
+    def _book_late_fills(self) -> None:
+        """Read the account until it is newer than the last cancel, so that no fill is left behind."""
+        p = self.parts
+        cancelled = p.clock.now()
+        p.risk.reads = 0
+        while True:
+            read = p.risk.read_account(p.clock.now())
+            p.bot.observe([*p.bot.inbox.drain(), read], p.clock.now())
+            late = p.clock.now().mono_ms - cancelled.mono_ms > SETTLE_MS
+            if read.as_of_ms > cancelled.exchange_ms or late:
+                break
+            p.clock.sleep(0.2)
+        p.bot.tick()
+
+    def _tried(self, what: str, step: object) -> object:
+        try:
+            return step() if callable(step) else None
+        except DoraError as error:
+            self.parts.telemetry.problem(what, error)
+            self.exit_code = self.exit_code or ExitCode.FAILED
+            return f"failed: {error}"
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def ask(number: int, _frame: FrameType | None) -> None:
+            self.stop_reason = self.stop_reason or signal.Signals(number).name
+
+        before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    # ── what others see ─────────────────────────────────────────────────────────────────────────
+
+    def published(self) -> Published:
+        """The picture that the drain writes to DynamoDB once a minute."""
+        view = self.parts.bot.published
+        assert view is not None
+        orders = [o for m in view.markets.values() for o in m.orders if o.order_id]
+        return Published(
+            time_ms=view.now.exchange_ms,
+            positions=tuple(view.positions.values()),
+            open_orders=tuple(
+                ExchangeOrder(
+                    o.order_id,
+                    o.client_order_id,
+                    o.ticker,
+                    o.side,
+                    o.price_e4,
+                    o.remaining_e2,
+                    o.filled_e2,
+                    "resting",
+                )
+                for o in orders
+            ),
+            day_start_equity_e6=view.day.start_equity_e6,
+            daily_pnl_e6=view.daily_pnl_e6,
+            last_fill_ms=max((f.time_ms for f in self.parts.telemetry.scores.last_fills), default=0),
+        )
+
+    def feed_kind(self) -> str:
+        """``ws`` while the socket is up; ``rest`` where polling is the feed or stands in for it."""
+        socket = self.parts.socket
+        return "ws" if socket is not None and socket.connected else "rest"
+
+    def surroundings(self, now: Instant) -> Surroundings:
+        p = self.parts
+        calls = p.client.stats()
+        budget = p.bot.budget
+        ages = {f"{job.name}_s": (now.mono_ms - job.last_ok_ms) // 1_000 for job in p.keeper.jobs}
+        view = p.bot.published
+        tick_age = now.mono_ms - view.now.mono_ms if view else -1
+        return Surroundings(
+            env=self.settings.env,
+            instance=p.state_dir.instance_id,
+            feed=self.feed_kind(),
+            budget={
+                "write_tokens": round(budget.tokens_left, 1),
+                "write_capacity": budget.limit.capacity,
+                "write_per_s": budget.limit.refill_per_s,
+                "plan": str(self.plan()["plan"]),
+            },
+            ages={
+                **ages,
+                "tick_ms": tick_age,
+                "reconcile_s": (now.mono_ms - p.risk.last_read_ms) // 1_000,
+                "journal_depth": p.journal.backlog(),
+                "lease_ms": p.lease.margin_ms(now),
+            },
+            calls={
+                "rest_calls": sum(n for kind, n in calls.items() if "!" not in kind),
+                "risk_reads": p.risk.reads,
+            },
+            queue=p.keeper.queue,
+            dynamodb={"write_units": p.db.meter.write_units, "read_units": p.db.meter.read_units},
+        )
+
+
+def print_line(report: TickReport) -> None:
+    sys.stdout.write(json.dumps(report.line()) + "\n")
+    sys.stdout.flush()
