@@ -20,7 +20,6 @@ from dora_bot.models import (
 from dora_bot.units import ONE_E4
 
 _MAX_LEVELS = ONE_E4
-_ORDER_STATES = frozenset({"resting", "canceled", "executed"})
 
 
 # ── books ───────────────────────────────────────────────────────────────────────────────────────
@@ -201,17 +200,13 @@ def _order(item: _Order) -> ExchangeOrder:
         price_e4=values.price(item.yes_price_dollars, "orders[].yes_price_dollars"),
         remaining_e2=values.count(item.remaining_count_fp, "orders[].remaining_count_fp"),
         filled_e2=values.count(item.fill_count_fp, "orders[].fill_count_fp"),
-        status=order_state(item.status),
+        status=values.order_state(item.status),
         created_ms=values.optional_time_ms(item.created_time, "orders[].created_time"),
         updated_ms=values.optional_time_ms(item.last_update_time, "orders[].last_update_time"),
         expiration_ms=values.optional_time_ms(item.expiration_time, "orders[].expiration_time"),
         exchange_index=item.exchange_index or 0,
         order_group_id=item.order_group_id or "",
     )
-
-
-def order_state(text: str) -> str:
-    return text if text in _ORDER_STATES else "unknown"
 
 
 def fills(body: bytes) -> tuple[list[Fill], str]:

@@ -20,6 +20,7 @@ from dora_bot.units import ONE_E4, parse_count, parse_fixed, parse_money, parse_
 MAX_BODY_BYTES = 32_000_000
 MAX_FRAME_BYTES = 4_000_000
 _MAX_GRID_BANDS = 64
+_ORDER_STATES = frozenset({"resting", "canceled", "executed"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -142,6 +143,10 @@ def side(book_side: str | None, outcome_side: str | None, where: str) -> Side:
     if outcome_side in ("yes", "no"):
         return Side.BID if outcome_side == "yes" else Side.ASK
     raise WireError(f"{where} missing or unknown: {book_side!r:.40}")
+
+
+def order_state(text: str) -> str:
+    return text if text in _ORDER_STATES else "unknown"
 
 
 class RangeShape(msgspec.Struct):

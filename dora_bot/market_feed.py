@@ -1,0 +1,284 @@
+"""Kalshi's WebSocket on a thread of its own: connects, keeps alive, posts every event to the inbox.
+
+The exchange pings only every ten seconds, so the feed sends pings of its own every two, and takes the line for
+dead when neither frame nor pong came for five. A line that is merely late is as bad: once frames are two
+seconds old all books are lost until they are fresh again. Every reconnect is signed anew, waits a little
+longer than the one before, and starts from snapshots.
+"""
+
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import websocket
+
+from dora_bot.clock import MeasuredClock
+from dora_bot.errors import ConfigError
+from dora_bot.feed_session import FeedSession
+from dora_bot.models import BookDelta, BookSnapshot, FeedDown, FeedUp, Instant
+from dora_bot.ports import Inbox
+from dora_bot.signing import Signer
+from dora_bot.wire_values import MAX_FRAME_BYTES
+
+PING_MS = 2_000
+DEAD_MS = 5_000
+LATE_MS = 2_000
+HOUSEKEEPING_MS = 200
+CONNECT_S = 2.0
+REFUSALS = 3
+STEADY_MS = 10_000
+"""A connection that lived this long resets the backoff."""
+_READ_S = 0.1
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class RestReader(Protocol):
+    """What fills in while the WebSocket is down; see `dora_bot.rest_feed`."""
+
+    def watch(self, tickers: frozenset[str]) -> None: ...
+
+    def poll(self, now: Instant) -> list[object]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """``jitter`` yields numbers in [0, 1); the ``backoff_s`` steps end in a wait of at least 5 s."""
+
+    url: str
+    allowed_hosts: frozenset[str]
+    jitter: Callable[[], float]
+    ca_file: str = ""
+    snapshot_audit_s: float = 20.0
+    backoff_s: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+class MarketFeed:
+    """The port `Feed` over a WebSocket. `start` it once; `stop` ends the thread within a second."""
+
+    def __init__(
+        self, settings: FeedSettings, signer: Signer, clock: MeasuredClock, inbox: Inbox, rest: RestReader
+    ) -> None:
+        """Raises `ConfigError` for an address that is not allowed."""
+        self._path = _checked_path(settings)
+        self._settings = settings
+        self._signer = signer
+        self._clock = clock
+        self._inbox = inbox
+        self._rest = rest
+        self._session = FeedSession()
+        self._lock = threading.Lock()
+        self._tickers: frozenset[str] = frozenset()
+        self._doubted: set[str] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._connected = False
+        self._late = False
+        self.connection = 0
+        self.refused = ""
+        """Why the exchange does not want us, once the feed has given up; empty while it tries."""
+        self.last_heard_mono_ms = 0
+
+    # ── called from other threads ───────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(CONNECT_S + 1)
+
+    def watch(self, tickers: frozenset[str]) -> None:
+        with self._lock:
+            self._tickers = tickers
+        self._rest.watch(tickers)
+
+    def resync(self, tickers: frozenset[str]) -> None:
+        """These books contradict themselves: ask for snapshots."""
+        with self._lock:
+            self._doubted |= tickers
+
+    def poll(self, now: Instant) -> list[object]:
+        return [] if self._connected else self._rest.poll(now)
+
+    @property
+    def connected(self) -> bool:
+        return self._connected
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs; it ends only by `stop`, a refusal, or a defect."""
+        return self._thread.is_alive()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return dict(self._session.counts)
+
+    # ── the thread ──────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        failures = refusals = 0
+        try:
+            while not self._stop.is_set():
+                begun = self._clock.now().mono_ms
+                reason = self._serve_once()
+                if reason.startswith("refused"):
+                    refusals += 1
+                    if refusals >= REFUSALS:
+                        self.refused = reason
+                        self._inbox.post(FeedDown(reason))
+                        return
+                steady = self._clock.now().mono_ms - begun >= STEADY_MS
+                refusals = 0 if steady else refusals
+                failures = 0 if steady else failures + 1
+                self._stop.wait(self._pause_s(failures))
+        except Exception as error:  # noqa: BLE001  # policy: thread entry point; the feed is down for good
+            self._inbox.post(FeedDown(f"feed thread ended: {type(error).__name__}: {error}"))
+        finally:
+            self._connected = False
+
+    def _pause_s(self, failures: int) -> float:
+        steps = self._settings.backoff_s
+        return steps[min(failures, len(steps) - 1)] * (1 + self._settings.jitter())
+
+    def _serve_once(self) -> str:
+        """One connection from upgrade to end. Returns why it ended."""
+        try:
+            connection = self._connect()
+        except websocket.WebSocketBadStatusException as error:
+            refused = error.status_code in (401, 403)
+            return f"{'refused' if refused else 'upgrade failed'}: HTTP {error.status_code}"
+        except (websocket.WebSocketException, OSError) as error:
+            return f"cannot connect: {error}"
+        reason = "stopped"
+        try:
+            reason = self._converse(connection)
+        except (websocket.WebSocketException, OSError) as error:
+            reason = f"connection lost: {type(error).__name__}: {error}"[:200]
+        finally:
+            was_up, self._connected = self._connected, False
+            connection.close(timeout=0)
+            if was_up:
+                self._inbox.post(FeedDown(reason))
+        return reason
+
+    def _connect(self) -> websocket.WebSocket:
+        now = self._clock.now()
+        headers = self._signer.headers("GET", self._path, now.exchange_ms)
+        options: dict[str, object] = {"cert_reqs": ssl.CERT_REQUIRED}
+        if self._settings.ca_file:
+            options["ca_certs"] = self._settings.ca_file
+        connection = websocket.WebSocket(sslopt=options, enable_multithread=False, skip_utf8_validation=True)
+        connection.connect(  # type: ignore[no-untyped-call]  # websocket-client leaves this one untyped
+            self._settings.url,
+            header=headers,
+            timeout=CONNECT_S,
+            redirect_limit=0,
+            suppress_origin=True,
+            http_no_proxy=["*"],
+        )
+        connection.settimeout(_READ_S)
+        return connection
+
+    def _converse(self, connection: websocket.WebSocket) -> str:
+        now = self._clock.now()
+        self.connection += 1
+        self._late = False
+        self.last_heard_mono_ms = now.mono_ms
+        with self._lock:
+            tickers = self._tickers
+        self._session.opened(tickers, now.mono_ms)
+        self._connected = True
+        self._inbox.post(FeedUp(self.connection))
+        pulse = _Pulse(now.mono_ms, round(self._settings.snapshot_audit_s * 1000))
+        while not self._stop.is_set():
+            now = self._clock.now()
+            if now.mono_ms >= pulse.next_ms:
+                pulse.next_ms = now.mono_ms + HOUSEKEEPING_MS
+                self._keep_house(connection, pulse, now)
+                if now.mono_ms - self.last_heard_mono_ms > DEAD_MS:
+                    return f"nothing heard for {DEAD_MS} ms"
+            for command in self._session.commands():
+                connection.send(command)
+            if self._session.broken:
+                return self._session.broken
+            self._hear(connection)
+        return "stopped"
+
+    def _hear(self, connection: websocket.WebSocket) -> None:
+        """Wait a moment for one frame and take it in."""
+        try:
+            opcode, data = connection.recv_data(control_frame=True)
+        except websocket.WebSocketTimeoutException:
+            return
+        now = self._clock.now()
+        self.last_heard_mono_ms = now.mono_ms
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            raise websocket.WebSocketConnectionClosedException("closed by the exchange")
+        if opcode not in (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY):
+            return
+        if len(data) > MAX_FRAME_BYTES:
+            raise websocket.WebSocketProtocolException(f"a message of {len(data)} bytes")
+        events = self._session.receive(data, now.mono_ms)
+        self._judge_age(now)
+        if self._late:
+            events = [event for event in events if not isinstance(event, BookSnapshot | BookDelta)]
+        self._post(events)
+
+    def _judge_age(self, now: Instant) -> None:
+        """Frames that are old when they arrive tell what the books were, not what they are."""
+        age_ms = now.exchange_ms - self._session.sent_ms if self._session.sent_ms else 0
+        if age_ms > LATE_MS and not self._late:
+            self._late = True
+            self._post(
+                self._session.resync(self._session.wanted, f"frames arrive {age_ms} ms late", now.mono_ms)
+            )
+        elif age_ms <= LATE_MS // 2 and self._late:
+            self._late = False
+            self._post(self._session.resync(self._session.wanted, "frames are fresh again", now.mono_ms))
+
+    def _keep_house(self, connection: websocket.WebSocket, pulse: "_Pulse", now: Instant) -> None:
+        with self._lock:
+            tickers, doubted, self._doubted = self._tickers, self._doubted, set()
+        if tickers != self._session.wanted:
+            self._post(self._session.watch(tickers, now.mono_ms))
+        if doubted:
+            self._post(self._session.resync(doubted, "the book contradicted itself", now.mono_ms))
+        if now.mono_ms >= pulse.next_audit_ms:
+            pulse.next_audit_ms = now.mono_ms + pulse.audit_every_ms
+            self._session.audit(now.mono_ms)
+        if now.mono_ms >= pulse.next_ping_ms:
+            pulse.next_ping_ms = now.mono_ms + PING_MS
+            connection.ping()
+        self._post(self._session.poll(now.mono_ms))
+
+    def _post(self, events: list[object]) -> None:
+        for event in events:
+            self._inbox.post(event)
+
+
+class _Pulse:
+    """When the regular duties of one connection are due."""
+
+    __slots__ = ("audit_every_ms", "next_audit_ms", "next_ms", "next_ping_ms")
+
+    def __init__(self, now_ms: int, audit_every_ms: int) -> None:
+        self.audit_every_ms = audit_every_ms
+        self.next_ms = now_ms
+        self.next_audit_ms = now_ms + audit_every_ms
+        self.next_ping_ms = now_ms
+
+
+def _checked_path(settings: FeedSettings) -> str:
+    parts = urlsplit(settings.url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("ws", "wss") or not host:
+        raise ConfigError(f"{settings.url!r} is not a ws(s) address")
+    if host not in settings.allowed_hosts:
+        raise ConfigError(f"host {host} is not an allowed exchange host")
+    if parts.scheme == "ws" and host not in _LOOPBACK:
+        raise ConfigError(f"{settings.url} is not wss; plain ws is for loopback only")
+    return parts.path

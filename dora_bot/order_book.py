@@ -1,0 +1,196 @@
+"""Order books rebuilt from snapshots and deltas, on the YES leg, in integers.
+
+A book is *proven* from a snapshot on, until something contradicts it: a lost sequence number, a level below
+zero, an audit that differs, or bids at or above asks once the exchange's time has moved on. (Between deltas of
+one ``ts_ms`` a sweep may cross the book for a moment; across two it never does.) Nothing is quoted on a book
+that is not proven, and only a snapshot proves it again.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from dora_bot.models import BookDelta, BookLost, BookSnapshot, BookView, Instant, Level, Side
+
+DEPTH = 10
+"""Levels shown to strategies on each side."""
+
+
+class Resting(Protocol):
+    """What `Book.view` must know of an own order."""
+
+    @property
+    def side(self) -> Side: ...
+
+    @property
+    def price_e4(self) -> int: ...
+
+    @property
+    def remaining_e2(self) -> int: ...
+
+
+class Ladder:
+    """One side of a book: size by price, and the prices in ascending order."""
+
+    __slots__ = ("prices", "sizes")
+
+    def __init__(self, levels: Iterable[Level] = ()) -> None:
+        self.sizes: dict[int, int] = dict(levels)
+        self.prices: list[int] = sorted(self.sizes)
+
+    def change(self, price_e4: int, delta_e2: int) -> bool:
+        """Add to a level; false, and nothing changed, if it would fall below zero."""
+        sizes = self.sizes
+        old = sizes.get(price_e4, 0)
+        new = old + delta_e2
+        if new > 0:
+            if not old:
+                insort(self.prices, price_e4)
+            sizes[price_e4] = new
+        elif new == 0:
+            if old:
+                del sizes[price_e4]
+                del self.prices[bisect_left(self.prices, price_e4)]
+        else:
+            return False
+        return True
+
+    def without(self, own: dict[int, int], depth: int, *, descending: bool) -> tuple[Level, ...]:
+        """The best levels after our own size is taken out; a level that was only ours is not there."""
+        found: list[Level] = []
+        for price_e4 in reversed(self.prices) if descending else self.prices:
+            rest = self.sizes[price_e4] - own.get(price_e4, 0)
+            if rest > 0:
+                found.append(Level(price_e4, rest))
+                if len(found) == depth:
+                    break
+        return tuple(found)
+
+
+class Book:
+    """One market's book."""
+
+    __slots__ = ("asks", "audited_mono_ms", "bids", "changed_ms", "doubt", "version")
+
+    def __init__(self) -> None:
+        self.bids = Ladder()
+        self.asks = Ladder()
+        self.doubt = "no snapshot yet"
+        """Why the book is not proven; empty if it is."""
+        self.changed_ms = 0
+        self.version = 0
+        self.audited_mono_ms = 0
+
+    def replace(self, snapshot: BookSnapshot) -> None:
+        """Take the snapshot for the whole truth."""
+        self.bids = Ladder(snapshot.bids)
+        self.asks = Ladder(snapshot.asks)
+        self.changed_ms = max(self.changed_ms, snapshot.time_ms)
+        self.version += 1
+        self.doubt = ""
+
+    def differs(self, snapshot: BookSnapshot) -> bool:
+        return self.bids.sizes != dict(snapshot.bids) or self.asks.sizes != dict(snapshot.asks)
+
+    def change(self, delta: BookDelta) -> str:
+        """Apply one delta. Returns what it contradicts, if anything; the book is then in doubt."""
+        if self.doubt:
+            return ""
+        _, is_bid, price_e4, delta_e2, time_ms = delta
+        if time_ms > self.changed_ms:
+            if self.crossed:
+                return self.lose("crossed when the exchange's time moved on")
+            self.changed_ms = time_ms
+        self.version += 1
+        if not (self.bids if is_bid else self.asks).change(price_e4, delta_e2):
+            return self.lose("a level fell below zero")
+        return ""
+
+    def lose(self, reason: str) -> str:
+        self.doubt = reason
+        self.version += 1
+        return reason
+
+    @property
+    def crossed(self) -> bool:
+        bids, asks = self.bids.prices, self.asks.prices
+        return bool(bids and asks and bids[-1] >= asks[0])
+
+    def view(self, own: Iterable[Resting] = (), depth: int = DEPTH) -> BookView:
+        """Best first, our own resting size out. A book crossed in the middle of a sweep is not proven now."""
+        mine: dict[Side, dict[int, int]] = {Side.BID: {}, Side.ASK: {}}
+        for order in own:
+            at = mine[order.side]
+            at[order.price_e4] = at.get(order.price_e4, 0) + order.remaining_e2
+        return BookView(
+            bids=self.bids.without(mine[Side.BID], depth, descending=True),
+            asks=self.asks.without(mine[Side.ASK], depth, descending=False),
+            proven=not self.doubt and not self.crossed,
+            changed_ms=self.changed_ms,
+            version=self.version,
+        )
+
+
+class Books:
+    """Every market's book, fed by the events of the feed."""
+
+    def __init__(self) -> None:
+        self._books: dict[str, Book] = {}
+        self._touched: set[str] = set()
+
+    def apply(self, event: BookDelta | BookSnapshot | BookLost, now: Instant) -> str:
+        """Take one event in. Returns what it contradicts, empty if nothing.
+
+        A delta or loss of a market without a book is dropped; an audit that differs from the book is returned
+        as a contradiction *and* becomes the new truth.
+        """
+        if isinstance(event, BookDelta):
+            book = self._books.get(event.ticker)
+            if book is None:
+                return ""
+            self._touched.add(event.ticker)
+            return book.change(event)
+        if isinstance(event, BookSnapshot):
+            return self._take(event, now)
+        for ticker in event.tickers:
+            self._lose(ticker, event.reason)
+        return ""
+
+    def _take(self, snapshot: BookSnapshot, now: Instant) -> str:
+        book = self._books.setdefault(snapshot.ticker, Book())
+        contradicted = snapshot.audit and not book.doubt and book.differs(snapshot)
+        if contradicted or not snapshot.audit or book.doubt:
+            book.replace(snapshot)
+            self._touched.add(snapshot.ticker)
+        book.audited_mono_ms = now.mono_ms
+        return "differs from its audit snapshot" if contradicted else ""
+
+    def lose_all(self, reason: str) -> None:
+        for ticker in self._books:
+            self._lose(ticker, reason)
+
+    def _lose(self, ticker: str, reason: str) -> None:
+        book = self._books.get(ticker)
+        if book is not None:
+            book.lose(reason)
+            self._touched.add(ticker)
+
+    def forget(self, ticker: str) -> None:
+        self._books.pop(ticker, None)
+
+    def book(self, ticker: str) -> Book | None:
+        return self._books.get(ticker)
+
+    def doubts(self) -> dict[str, str]:
+        """Markets whose book is not proven, and why."""
+        return {ticker: book.doubt for ticker, book in self._books.items() if book.doubt}
+
+    def view(self, ticker: str, own: Sequence[Resting] = (), depth: int = DEPTH) -> BookView:
+        """The book without our own orders; empty and unproven for a market nothing is known of."""
+        book = self._books.get(ticker)
+        return BookView() if book is None else book.view(own, depth)
+
+    def take_touched(self) -> set[str]:
+        """Markets whose book changed since the last call."""
+        touched, self._touched = self._touched, set()
+        return touched
