@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-pytest_plugins = ["tests.plugins.skips", "tests.plugins.leftovers"]
+pytest_plugins = ["tests.plugins.skips", "tests.plugins.leftovers", "tests.plugins.aws"]
 
 # `make conformance` names the interpreter that has the foreign clients; without it there is nothing to run.
 collect_ignore = [] if "CONFORMANCE_PYTHON" in os.environ else ["conformance"]
