@@ -319,7 +319,8 @@ class StateManager:
             order = replace(order, booked_e2=order.booked_e2 + early)
         self._orders[order.client_order_id] = order
         if before is not None and before.live and not order.live:
-            status = "filled" if order.filled_e2 >= order.total_e2 else "cancelled"
+            # Not "filled": in the trade log that word marks the rows that moved money.
+            status = "executed" if order.filled_e2 >= order.total_e2 else "cancelled"
             if order.evidence.startswith("create"):
                 status = "refused"
             self._rows.append(
