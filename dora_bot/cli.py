@@ -6,6 +6,7 @@ and a machine that only halts needs neither the exchange nor the embedded AWS.
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -140,8 +141,9 @@ def tables_create() -> None:
     from dora_bot.tables import create_tables  # noqa: PLC0415  (see the module docstring)
 
     settings = read_settings()
-    for status in create_tables(Dynamo.connect(settings.table_prefix), live=settings.env == "live"):
-        emit({"table": status.table, "status": status.status})
+    with closing(Dynamo.connect(settings.table_prefix)) as db:
+        for status in create_tables(db, live=settings.env == "live"):
+            emit({"table": status.table, "status": status.status})
 
 
 @tables_app.command(name="check", epilog="Example: dora tables check")
@@ -150,7 +152,8 @@ def tables_check() -> int:
     from dora_bot.dynamo import Dynamo  # noqa: PLC0415  (see the module docstring)
     from dora_bot.tables import check_tables  # noqa: PLC0415  (see the module docstring)
 
-    found = check_tables(Dynamo.connect(read_settings().table_prefix))
+    with closing(Dynamo.connect(read_settings().table_prefix)) as db:
+        found = check_tables(db)
     for status in found:
         emit({"table": status.table, "status": status.status})
     wrong = [status for status in found if not status.ok]
@@ -165,7 +168,7 @@ def run(
     seconds: Annotated[float, typer.Option(help="Stop after this long; 0 = until stopped.", min=0)] = 0,
     ticks: Annotated[int, typer.Option(help="Stop after this many ticks; 0 = no limit.", min=0)] = 0,
     live: Annotated[bool, typer.Option("--live", help="Trade real money (refused for now).")] = False,
-    observe: Annotated[bool, typer.Option("--observe", help="Decide and log, but send no order.")] = False,
+    observe: Annotated[bool, typer.Option("--observe", help="Decide and log, but place no order.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One TickReport a line on stdout.")] = False,
 ) -> int:
     """Run the bot. Ctrl-C and SIGTERM cancel every order, save everything and report."""

@@ -3,7 +3,8 @@
 import getpass
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,8 +29,9 @@ def show(
     market: Annotated[str, typer.Argument(help="One market, template or global; all if left out.")] = "",
 ) -> None:
     """Print config items with what they inherit, one JSON object a line."""
-    for item in _editor(read_settings()).shown(market):
-        emit(_plain(item))
+    with _editor(read_settings()) as editor:
+        for item in editor.shown(market):
+            emit(_plain(item))
 
 
 @config_app.command(
@@ -48,18 +50,19 @@ def set_item(
     require_known_target(target)
     parsed = parse_assignments(assignments)
     settings = read_settings()
-    editor = _editor(settings)
-    proposal = editor.propose(target, parsed)
-    if not proposal.old:
-        note(f"{target}: a new item")
-    for change in proposal.changes:
-        note(f"{target}: {change}")
-    if not proposal.changes:
-        note(f"{target}: nothing changes")
-        return
-    if proposal.riskier and not yes:
-        _confirm(target)
-    emit(_plain(editor.apply(proposal, _author(), SystemClock().now().exchange_ms)))
+    with _editor(settings) as editor:
+        proposal = editor.propose(target, parsed)
+        if not proposal.old:
+            _require_market(settings, target)
+            note(f"{target}: a new item")
+        for change in proposal.changes:
+            note(f"{target}: {change}")
+        if not proposal.changes:
+            note(f"{target}: nothing changes")
+            return
+        if proposal.riskier and not yes:
+            _confirm(target)
+        emit(_plain(editor.apply(proposal, _author(), SystemClock().now().exchange_ms)))
 
 
 @config_app.command(epilog="Example: dora config history KXHIGHNY-26NOV21-B50")
@@ -67,15 +70,36 @@ def history(
     target: Annotated[str, typer.Argument(help="MARKET, global, series#TICKER or event#TICKER.")],
 ) -> None:
     """Print every change of an item: when, by whom, old and new values."""
-    for record in _editor(read_settings()).history(target):
-        emit({name: value for name, value in _plain(record).items() if name != "key"})
+    with _editor(read_settings()) as editor:
+        for record in editor.history(target):
+            emit({name: value for name, value in _plain(record).items() if name != "key"})
 
 
-def _editor(settings: "Settings") -> "ConfigEditor":
+@contextmanager
+def _editor(settings: "Settings") -> "Iterator[ConfigEditor]":
     from dora_bot.config_editor import ConfigEditor  # noqa: PLC0415  (boto3 and pydantic cost 0.5 s, see cli)
     from dora_bot.dynamo import Dynamo  # noqa: PLC0415  (as above)
 
-    return ConfigEditor(Dynamo.connect(settings.table_prefix), settings.ceilings())
+    with closing(Dynamo.connect(settings.table_prefix)) as db:
+        yield ConfigEditor(db, settings.ceilings())
+
+
+def _require_market(settings: "Settings", target: str) -> None:
+    """Raises `ConfigError` if the exchange says that there is no such market; an exchange that is away does not."""
+    from dora_bot.clock import SystemClock  # noqa: PLC0415  (see cli)
+    from dora_bot.errors import ConfigError, ExchangeError  # noqa: PLC0415  (see cli)
+    from dora_bot.exchange_access import connect_client, load_signer  # noqa: PLC0415  (see cli)
+
+    if "#" in target or target == "global" or not settings.kalshi_key_id + settings.kalshi_secret_id:
+        return
+    with closing(connect_client(settings, load_signer(settings), SystemClock())) as client:
+        try:
+            known = client.get_markets(tickers=[target])
+        except ExchangeError as error:
+            note(f"{target}: whether this market exists could not be checked: {error}")
+            return
+    if not known:
+        raise ConfigError(f"market {target} is unknown to {settings.kalshi_rest_url}; check the ticker")
 
 
 def _confirm(target: str) -> None:

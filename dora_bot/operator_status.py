@@ -1,6 +1,9 @@
 """The bot's belief as one object: what it published in its state directory, else what DynamoDB keeps of it."""
 
 import sys
+from collections.abc import Mapping
+from contextlib import closing
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -30,9 +33,9 @@ def current_status(settings: Settings) -> dict[str, Any]:
         return read_status(settings.state_dir)
     except StoreError as error:
         note(f"dora: {error}; showing what DynamoDB keeps")
-    db = Dynamo.connect(settings.table_prefix)
-    require_tables(db)
-    return stored_status(StateStore(db), settings.env)
+    with closing(Dynamo.connect(settings.table_prefix)) as db:
+        require_tables(db)
+        return stored_status(StateStore(db), settings.env)
 
 
 def stored_status(store: StateStore, env: str) -> dict[str, Any]:
@@ -40,6 +43,7 @@ def stored_status(store: StateStore, env: str) -> dict[str, Any]:
     risk = store.risk_state()
     orders = store.item(OPEN_ORDERS)
     view = store.item(POSITIONS)
+    positions = view.get("positions", {})
     return {
         "time": view.get("updated_at", ""),
         "env": env,
@@ -59,16 +63,22 @@ def stored_status(store: StateStore, env: str) -> dict[str, Any]:
         ],
         "positions": {
             ticker: {
-                "net": f"{held['yes_qty'] - held['no_qty']:.2f}",
+                "net": _net(held),
                 "avg_cost": f"{held['avg_cost_yes'] or held['avg_cost_no']:.4f}",
             }
-            for ticker, held in view.get("positions", {}).items()
+            for ticker, held in positions.items()
         },
         "pnl": {"day": risk.day, "daily": money_text(risk.daily_pnl_e6)},
-        "markets": {},
+        "markets": {
+            ticker: {"net": _net(held), "reason": "no bot runs"} for ticker, held in positions.items()
+        },
         "budget": {},
         "ages": {},
     }
+
+
+def _net(held: Mapping[str, Decimal]) -> str:
+    return f"{held['yes_qty'] - held['no_qty']:.2f}"
 
 
 def show_status(settings: Settings, *, json: bool) -> None:

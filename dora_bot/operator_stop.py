@@ -4,6 +4,7 @@ The halt file comes first, because nothing can keep it from being written; then 
 with its own connection; DynamoDB is told last, and a database that is down stops none of it.
 """
 
+from contextlib import closing
 from typing import Any, Final
 
 from dora_bot.cli_support import note
@@ -66,6 +67,7 @@ def _halt_file(settings: Settings) -> HaltFile:
 def _tell_dynamo(settings: Settings, in_force: HaltsChanged) -> None:
     """So that a bot started elsewhere stays halted too. A database that is down must not keep orders alive."""
     try:
-        StateStore(Dynamo.connect(settings.table_prefix)).set_halts(in_force.halts)
+        with closing(Dynamo.connect(settings.table_prefix)) as db:
+            StateStore(db).set_halts(in_force.halts)
     except DoraError as error:
         note(f"dora: DynamoDB does not know of it yet: {error}")
