@@ -89,9 +89,7 @@ class RiskMonitor:
         since = min(as_of, view.now.exchange_ms if view else as_of) - FILL_OVERLAP_MS
         since = max(since, self.started_ms - FILL_OVERLAP_MS) if self.reads else self.started_ms
         orders = self.reader.get_open_orders()
-        settlements = self.reader.get_settlements(since) if self.reads % BALANCE_MS = 1_500
-
-SETTLEMENTS_EVERY == 0 else []
+        settlements = self.reader.get_settlements(since) if self.reads % SETTLEMENTS_EVERY == 0 else []
         read = AccountRead(
             as_of_ms=as_of,
             started=now,
