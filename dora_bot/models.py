@@ -557,7 +557,7 @@ class SettlementRow:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """An order was placed, amended, cancelled, refused or expired: for the trade log, not for money."""
+    """An order was placed, amended, cancelled, executed or refused: for the trade log, not for money."""
 
     client_order_id: str
     order_id: str

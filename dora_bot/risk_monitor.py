@@ -21,9 +21,6 @@ FILL_OVERLAP_MS = 60_000
 
 BALANCE_MS = 1_500
 
-SETTLEMENTS_EVERY = 6
-"""Settlements are read every so many account reads: payouts wait for a timer of minutes anyway."""
-
 
 @dataclass(slots=True)
 class RiskMonitor:
@@ -89,14 +86,13 @@ class RiskMonitor:
         since = min(as_of, view.now.exchange_ms if view else as_of) - FILL_OVERLAP_MS
         since = max(since, self.started_ms - FILL_OVERLAP_MS) if self.reads else self.started_ms
         orders = self.reader.get_open_orders()
-        settlements = self.reader.get_settlements(since) if self.reads % SETTLEMENTS_EVERY == 0 else []
         read = AccountRead(
             as_of_ms=as_of,
             started=now,
             orders=tuple(orders),
             fills=tuple(self.reader.get_fills(since)),
             positions=tuple(self.reader.get_positions()),
-            settlements=tuple(settlements),
+            settlements=tuple(self.reader.get_settlements(since)),
             balance=self.read_balance(now),
             fills_since_ms=since,
         )
