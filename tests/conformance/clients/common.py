@@ -6,6 +6,7 @@ the same with its client's own methods, and prints what that client understood a
 
 import json
 import sys
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,3 +59,8 @@ def where() -> Where:
 
 def say(report: Report) -> None:
     print(json.dumps(asdict(report)))  # noqa: T201  (the report is this program's output)
+
+
+def wait_for_balance() -> None:
+    """The balance may be asked once a second, without a burst; no client paces that by itself."""
+    time.sleep(1.1)

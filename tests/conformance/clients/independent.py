@@ -15,6 +15,7 @@ from tests.conformance.clients.common import (
     Report,
     Where,
     say,
+    wait_for_balance,
     where,
 )
 
@@ -62,11 +63,9 @@ def trade(client: KalshiClient, place: Where, report: Report) -> None:
     except KalshiNotFoundError as error:
         report.gone_status = int(error.status_code or 0)
 
-    report.cash_before = str(client.portfolio.balance().balance_dollars)
     taking = {"time_in_force": "immediate_or_cancel"}
     client.orders.create_v2(request=order("2", "bid", "1", BUY_ANYTHING, **taking))
     client.orders.create_v2(request=order("3", "ask", "2", SELL_ANYTHING, **taking))
-    report.cash_after = str(client.portfolio.balance().balance_dollars)
 
 
 def main() -> None:
@@ -75,6 +74,7 @@ def main() -> None:
     auth = KalshiAuth.from_key_path(place.key_id, place.private_key_path)
     report = Report()
     with KalshiClient(auth=auth, config=config) as client:
+        report.cash_before = str(client.portfolio.balance().balance_dollars)
         report.tickers = [market.ticker for market in client.markets.list(status="open", limit=100).items]
         book = client.markets.orderbook(place.ticker)
         report.best_yes_bid = str(max(level.price for level in book.yes))
@@ -91,6 +91,8 @@ def main() -> None:
         ]
         held = client.portfolio.positions(limit=100).market_positions
         report.positions = {position.ticker: str(position.position) for position in held}
+        wait_for_balance()
+        report.cash_after = str(client.portfolio.balance().balance_dollars)
     report.frames = asyncio.run(asyncio.wait_for(read_frames(place, auth, config), 30))
     say(report)
 

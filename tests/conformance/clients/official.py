@@ -13,6 +13,7 @@ from tests.conformance.clients.common import (
     SELL_ANYTHING,
     Report,
     say,
+    wait_for_balance,
     where,
 )
 
@@ -72,15 +73,14 @@ def main() -> None:
         kalshi.PortfolioApi(client),
     )
     report = Report()
+    report.cash_before = portfolio.get_balance().balance_dollars
     report.tickers = [market.ticker for market in markets.get_markets(status="open", limit=100).markets]
     book = markets.get_market_orderbook(ticker=place.ticker, depth=5).orderbook_fp
     report.best_yes_bid, report.best_no_bid = book.yes_dollars[-1][0], book.no_dollars[-1][0]
 
     rest_and_cancel(orders, place.ticker, report)
-    report.cash_before = portfolio.get_balance().balance_dollars
     take(orders, place.ticker, "2", side="bid", count="1.00", price=BUY_ANYTHING)
     take(orders, place.ticker, "3", side="ask", count="2.00", price=SELL_ANYTHING)
-    report.cash_after = portfolio.get_balance().balance_dollars
     report.fills = [
         {
             "trade_id": fill.trade_id,
@@ -92,6 +92,8 @@ def main() -> None:
     ]
     held = portfolio.get_positions(limit=100).market_positions
     report.positions = {position.ticker: position.position_fp for position in held}
+    wait_for_balance()
+    report.cash_after = portfolio.get_balance().balance_dollars
     say(report)
 
 

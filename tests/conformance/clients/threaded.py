@@ -4,6 +4,7 @@ It signs with RSA only, and cancels without saying where the market trades, so i
 """
 
 import queue
+from decimal import Decimal
 
 from pykalshi import KalshiClient
 from pykalshi.enums import OrderStatus, TimeInForce
@@ -17,10 +18,16 @@ from tests.conformance.clients.common import (
     Report,
     Where,
     say,
+    wait_for_balance,
     where,
 )
 
 FRAMES = 3
+
+
+def dollars(client: KalshiClient) -> str:
+    """The balance in the whole cents that this client knows."""
+    return str(Decimal(client.portfolio.get_balance().balance) / 100)
 
 
 def read_frames(client: KalshiClient, place: Where) -> list[str]:
@@ -67,7 +74,6 @@ def trade(client: KalshiClient, place: Where, report: Report) -> None:
     except KalshiAPIError as error:
         report.gone_status = int(error.status_code)
 
-    report.cash_before = client.portfolio.get_balance().balance_dollars
     for name, side, count, price in (("2", "bid", "1", BUY_ANYTHING), ("3", "ask", "2", SELL_ANYTHING)):
         client.portfolio.place_order(
             place.ticker,
@@ -77,7 +83,6 @@ def trade(client: KalshiClient, place: Where, report: Report) -> None:
             client_order_id=f"threaded-{name}",
             time_in_force=TimeInForce.IOC,
         )
-    report.cash_after = client.portfolio.get_balance().balance_dollars
 
 
 def main() -> None:
@@ -89,8 +94,9 @@ def main() -> None:
         max_retries=0,
     )
     report = Report()
+    report.cash_before = dollars(client)
     report.tickers = [market.ticker for market in client.get_markets(limit=100)]
-    book = client.get_market(place.ticker).get_orderbook(depth=5).orderbook_fp
+    book = client.get_market(place.ticker).get_orderbook(depth=5).orderbook
     report.best_yes_bid, report.best_no_bid = book.yes_dollars[-1][0], book.no_dollars[-1][0]
     trade(client, place, report)
     report.fills = [
@@ -103,6 +109,8 @@ def main() -> None:
         for fill in client.portfolio.get_fills(limit=100)
     ]
     report.positions = {held.ticker: held.position_fp for held in client.portfolio.get_positions(limit=100)}
+    wait_for_balance()
+    report.cash_after = dollars(client)
     report.frames = read_frames(client, place)
     say(report)
 
