@@ -66,6 +66,7 @@ class FeedSession:
 
     def __init__(self, *, yes_priced: bool = True) -> None:
         self.broken = ""
+        self.frames = 0
         self.counts: Counter[str] = Counter()
         self.sent_ms = 0
         """The exchange's own stamp on the newest frame, 0 before the first."""
@@ -76,8 +77,11 @@ class FeedSession:
         self._subscriptions: dict[int, _Subscription] = {}
         self._asked: dict[int, _Asked] = {}
         self._awaiting: dict[str, int] = {}
+        self._whole: set[str] = set()
+        """Markets that had their snapshot and lost nothing since; only their deltas are passed on."""
         self._tries: Counter[str] = Counter()
         self._handlers: dict[type, Callable[..., list[object]]] = {
+            frames.DeltaFrame: self._on_delta,
             frames.SnapshotFrame: self._on_snapshot,
             frames.TradeFrame: lambda frame, _now: [events.public_trade(frame.msg)],
             frames.LifecycleFrame: self._on_lifecycle,
@@ -103,6 +107,7 @@ class FeedSession:
         self._subscriptions.clear()
         self._asked.clear()
         self._awaiting.clear()
+        self._whole.clear()
         self._tries.clear()
         self._wanted = frozenset(tickers)
         for channel in ACCOUNT_CHANNELS:
@@ -113,6 +118,7 @@ class FeedSession:
         """Change the set of markets. Books of markets left out are lost, since nobody keeps them any more."""
         dropped = self._wanted - tickers
         self._wanted = tickers
+        self._whole -= dropped
         for ticker in dropped:
             self._awaiting.pop(ticker, None)
         self._fit(now_ms)
@@ -124,7 +130,7 @@ class FeedSession:
         if not lost:
             return []
         fresh = [ticker for ticker in lost if ticker not in self._awaiting]
-        self._awaiting |= dict.fromkeys(fresh, now_ms)
+        self._await(fresh, now_ms)
         self._snapshots(fresh, now_ms, audit=False)
         return [BookLost(tuple(lost), reason)]
 
@@ -150,23 +156,36 @@ class FeedSession:
 
     def receive(self, data: bytes, now_ms: int) -> list[object]:
         """The events of one frame, in order. Never raises for what the frame says."""
-        self.counts["frames"] += 1
+        self.frames += 1
         found: list[object] = []
         try:
             frame = frames.decode(data)
             if type(frame) is frames.DeltaFrame:
-                self._on_delta(frame, data, now_ms, found)
-                return found
-            subscription = self._sequenced(frame)
-            if subscription is not None:
-                if self._duplicate(subscription, frame.seq, data):
+                subscription = self._subscriptions.get(frame.sid)
+                msg = frame.msg
+                # The hot path: the next delta of a book that is whole.
+                if subscription and frame.seq == subscription.seq + 1 and msg.market_ticker in self._whole:
+                    subscription.seq, subscription.last = frame.seq, data
+                    self.sent_ms = frame.sending_ts_ms or msg.ts_ms
+                    found.append(events.book_delta(msg, self._yes_priced))
                     return found
-                found += self._count(subscription, frame.seq, data, now_ms)
-            self.sent_ms = frame.sending_ts_ms or self.sent_ms
-            found += self._handlers[type(frame)](frame, now_ms)
+            found += self._take(frame, data, now_ms)
         except WireError as error:
             found += self._on_malformed(data, str(error), now_ms)
         return found
+
+    def _take(self, frame: Frame | OtherFrame, data: bytes, now_ms: int) -> list[object]:
+        subscription = self._sequenced(frame)
+        found: list[object] = []
+        if subscription is not None:
+            if self._duplicate(subscription, frame.seq, data):
+                return found
+            found = self._count(subscription, frame.seq, data, now_ms)
+        self.sent_ms = frame.sending_ts_ms or self.sent_ms
+        try:
+            return found + self._handlers[type(frame)](frame, now_ms)
+        except WireError as error:
+            return found + self._on_malformed(data, str(error), now_ms)
 
     def poll(self, now_ms: int) -> list[object]:
         """Ask again for what was not answered in time. The connection is given up when no market answers at all."""
@@ -188,25 +207,12 @@ class FeedSession:
         self._snapshots(overdue, now_ms, audit=False)
         return found
 
-    def _on_delta(self, frame: frames.DeltaFrame, data: bytes, now_ms: int, found: list[object]) -> None:
-        """The hot path: one delta in sequence of a book that is whole. Appends to ``found``."""
-        subscription = self._subscriptions.get(frame.sid)
-        if subscription is None:
-            self.counts["stray"] += 1
-            return
-        if frame.seq == subscription.seq + 1:
-            subscription.seq = frame.seq
-            subscription.last = data
-        elif self._duplicate(subscription, frame.seq, data):
-            return
-        else:
-            found += self._count(subscription, frame.seq, data, now_ms)
-        msg = frame.msg
-        self.sent_ms = frame.sending_ts_ms or msg.ts_ms or self.sent_ms
-        if msg.market_ticker in self._awaiting or msg.market_ticker not in self._wanted:
+    def _on_delta(self, frame: frames.DeltaFrame, _now_ms: int) -> list[object]:
+        """A delta that the hot path left over: after a gap, of a book in doubt, or of nobody's."""
+        if frame.msg.market_ticker not in self._whole or frame.sid not in self._subscriptions:
             self.counts["early"] += 1
-            return
-        found.append(events.book_delta(msg, yes_priced=self._yes_priced))
+            return []
+        return [events.book_delta(frame.msg, self._yes_priced)]
 
     def _on_snapshot(self, frame: frames.SnapshotFrame, _now_ms: int) -> list[object]:
         ticker = values.ticker(frame.msg.market_ticker, "market_ticker")
@@ -223,6 +229,7 @@ class FeedSession:
         audit = asked is not None and asked.audit and ticker not in self._awaiting
         self._awaiting.pop(ticker, None)
         self._tries.pop(ticker, None)
+        self._whole.add(ticker)
         self.counts["audits" if audit else "snapshots"] += 1
         return [BookSnapshot(ticker, bids, asks, frame.sid, frame.seq, audit=audit)]
 
@@ -264,7 +271,7 @@ class FeedSession:
         lost: list[object] = []
         if subscription.channel == BOOK:
             affected = sorted(self._wanted & subscription.tickers)
-            self._awaiting |= dict.fromkeys(affected, now_ms)
+            self._await(affected, now_ms)
             lost = [BookLost(tuple(affected), reason)]
         self._fit(now_ms)
         return lost
@@ -340,7 +347,7 @@ class FeedSession:
             return
         added = sorted(self._wanted - subscription.tickers)
         if subscription.channel == BOOK:
-            self._awaiting |= dict.fromkeys(added, now_ms)
+            self._await(added, now_ms)
         for action, tickers in (
             ("add_markets", added),
             ("delete_markets", sorted(subscription.tickers - self._wanted)),
@@ -354,7 +361,7 @@ class FeedSession:
         command_id = self._new_id()
         self._asked[command_id] = _Asked(channel, set(listed), now_ms)
         if channel == BOOK:
-            self._awaiting |= dict.fromkeys(listed, now_ms)
+            self._await(listed, now_ms)
         self._send(events.subscribe(command_id, channel, listed))
 
     def _snapshots(self, tickers: list[str], now_ms: int, *, audit: bool) -> None:
@@ -365,6 +372,10 @@ class FeedSession:
             command_id = self._new_id()
             self._asked[command_id] = _Asked(_SNAPSHOT, set(some), now_ms, audit=audit)
             self._send(events.update(command_id, sid, _SNAPSHOT, some))
+
+    def _await(self, tickers: list[str], now_ms: int) -> None:
+        self._whole.difference_update(tickers)
+        self._awaiting |= dict.fromkeys(tickers, now_ms)
 
     def _send(self, command: bytes) -> None:
         self._outgoing.append(command)

@@ -45,19 +45,16 @@ PRICES = values.Memo(_inside)
 SIZES = values.Memo(parse_count)
 
 
-def book_delta(msg: DeltaMsg, *, yes_priced: bool) -> BookDelta:
+def book_delta(msg: DeltaMsg, yes_priced: bool) -> BookDelta:  # noqa: FBT001  (the hot path: by position)
     """``yes_priced``: the NO side stands in YES prices, as asked for by ``use_yes_price``."""
     price_e4 = PRICES[msg.price_dollars]
-    if msg.side == "yes":
-        is_bid = True
-    elif msg.side == "no":
-        is_bid = False
-        if not yes_priced:
-            price_e4 = ONE_E4 - price_e4
-    else:
-        raise WireError(f"side: neither yes nor no: {msg.side!r:.40}")
-    time_ms = msg.ts_ms or values.optional_time_ms(msg.ts, "ts")
-    return BookDelta(msg.market_ticker, is_bid, price_e4, SIZES[msg.delta_fp], time_ms)
+    side = msg.side
+    if side == "yes":
+        return BookDelta(msg.market_ticker, True, price_e4, SIZES[msg.delta_fp], msg.ts_ms)
+    if side == "no":
+        at_e4 = price_e4 if yes_priced else ONE_E4 - price_e4
+        return BookDelta(msg.market_ticker, False, at_e4, SIZES[msg.delta_fp], msg.ts_ms)
+    raise WireError(f"side: neither yes nor no: {side!r:.40}")
 
 
 def ladder(pairs: list[tuple[str, str]] | None, where: str, *, mirror: bool) -> tuple[Level, ...]:

@@ -18,7 +18,6 @@ class DeltaMsg(msgspec.Struct, gc=False):
     delta_fp: str
     side: str
     ts_ms: int = 0
-    ts: str = ""
 
 
 class DeltaFrame(msgspec.Struct, tag="orderbook_delta", tag_field="type", gc=False):

@@ -38,23 +38,6 @@ class Ladder:
         self.sizes: dict[int, int] = dict(levels)
         self.prices: list[int] = sorted(self.sizes)
 
-    def change(self, price_e4: int, delta_e2: int) -> bool:
-        """Add to a level; false, and nothing changed, if it would fall below zero."""
-        sizes = self.sizes
-        old = sizes.get(price_e4, 0)
-        new = old + delta_e2
-        if new > 0:
-            if not old:
-                insort(self.prices, price_e4)
-            sizes[price_e4] = new
-        elif new == 0:
-            if old:
-                del sizes[price_e4]
-                del self.prices[bisect_left(self.prices, price_e4)]
-        else:
-            return False
-        return True
-
     def without(self, own: dict[int, int], depth: int, *, descending: bool) -> tuple[Level, ...]:
         """The best levels after our own size is taken out; a level that was only ours is not there."""
         found: list[Level] = []
@@ -93,17 +76,33 @@ class Book:
         return self.bids.sizes != dict(snapshot.bids) or self.asks.sizes != dict(snapshot.asks)
 
     def change(self, delta: BookDelta) -> str:
-        """Apply one delta. Returns what it contradicts, if anything; the book is then in doubt."""
+        """Apply one delta. Returns what it contradicts, if anything; the book is then in doubt.
+
+        Runs for every delta of every market: written out flat, without calls.
+        """
         if self.doubt:
             return ""
         _, is_bid, price_e4, delta_e2, time_ms = delta
         if time_ms > self.changed_ms:
-            if self.crossed:
+            bids, asks = self.bids.prices, self.asks.prices
+            if bids and asks and bids[-1] >= asks[0]:
                 return self.lose("crossed when the exchange's time moved on")
             self.changed_ms = time_ms
         self.version += 1
-        if not (self.bids if is_bid else self.asks).change(price_e4, delta_e2):
+        ladder = self.bids if is_bid else self.asks
+        sizes = ladder.sizes
+        old = sizes.get(price_e4, 0)
+        rest = old + delta_e2
+        if rest < 0:
             return self.lose("a level fell below zero")
+        if rest == 0:
+            if old:
+                del sizes[price_e4]
+                del ladder.prices[bisect_left(ladder.prices, price_e4)]
+            return ""
+        if not old:
+            insort(ladder.prices, price_e4)
+        sizes[price_e4] = rest
         return ""
 
     def lose(self, reason: str) -> str:
