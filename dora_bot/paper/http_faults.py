@@ -7,12 +7,12 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from dora_bot.paper.faults import AFTER, BEFORE, Fault, Operation
 from dora_bot.paper.problems import Problem, flat, nested
 from dora_bot.paper.venue import Venue
+from dora_bot.paper.wire_requests import peek
 
 _HANG_S = 3_600.0
 
@@ -39,12 +39,7 @@ def describe(method: str, path: str, query: Iterable[tuple[str, str]], raw: byte
 
 
 def _items(raw: bytes) -> list[Mapping[str, Any]]:
-    try:
-        body = msgspec.json.decode(raw) if raw else {}
-    except msgspec.DecodeError:
-        return []
-    if not isinstance(body, dict):
-        return []
+    body = peek(raw)
     orders = body.get("orders")
     return [body, *(o for o in orders if isinstance(o, dict))] if isinstance(orders, list) else [body]
 

@@ -16,7 +16,7 @@ from dora_bot.paper.rate_limits import (
     endpoint_cost,
     shard_bucket,
 )
-from dora_bot.paper.wire_requests import Body, decode
+from dora_bot.paper.wire_requests import Body, decode, peek
 
 if TYPE_CHECKING:
     from dora_bot.paper.venue import Venue
@@ -149,7 +149,7 @@ def bill_write(call: Call, cost: int) -> Bill:
 
 def bill_batch(call: Call, cost: int) -> Bill:
     """A batch pays for each item, from the unscoped bucket, and must fit whole."""
-    orders = decode(call.raw, "Batch").fields.get("orders")
+    orders = peek(call.raw).get("orders")
     return (WRITE,), cost * max(len(orders) if isinstance(orders, list) else 1, 1)
 
 
@@ -159,7 +159,7 @@ def bill_unscoped(call: Call, cost: int) -> Bill:  # noqa: ARG001  (the signatur
 
 def routing_hints(call: Call) -> tuple[int | None, bool]:
     """(exchange_index, whether a ticker is given) from the body or the query, without judging either."""
-    fields = decode(call.raw, "Request").fields
+    fields = peek(call.raw)
     index = fields.get("exchange_index", call.get("exchange_index") or None)
     try:
         shard = None if index is None else int(index)

@@ -68,7 +68,7 @@ def _attempt(make: Callable[[], Json]) -> tuple[Json, Json | None]:
 def create_batch(call: Call) -> Reply:
     """201 even if items failed; a body that does not decode fails as a whole."""
     replies = []
-    for item in call.body("BatchCreateOrdersV2Request").items("orders", "CreateOrderV2Request"):
+    for item in call.body("BatchCreateOrdersV2Request").items("orders"):
         reply, error = _attempt(lambda item=item: _create(call, order_request(item)))  # type: ignore[misc]  # mypy cannot type a lambda's default
         client_id = item.fields.get("client_order_id")
         replies.append({**_NO_RECEIPT, "client_order_id": client_id, **reply, "error": error})
@@ -121,7 +121,7 @@ def _cancel_item(call: Call, item: Body) -> Json:
 def cancel_batch(call: Call) -> Reply:
     """A DELETE with a body; ``reduced_by`` is 0.00 where the item failed."""
     replies: list[dict[str, Any]] = []
-    for item in call.body("BatchCancelOrdersV2Request").items("orders", "CancelOrderV2Request"):
+    for item in call.body("BatchCancelOrdersV2Request").items("orders"):
         reply, error = _attempt(lambda item=item: _cancel_item(call, item))  # type: ignore[misc]  # mypy cannot type a lambda's default
         failed = {
             "order_id": item.fields.get("order_id"),

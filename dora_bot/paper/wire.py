@@ -72,10 +72,11 @@ def price_ranges(grid: PriceGrid) -> list[Json]:
 
 
 def market_body(market: MarketView, *, compat: bool = False) -> Json:
-    """A market. An empty side shows bid 0.0000 or ask 1.0000, as the venue does."""
+    """A market. An empty side shows bid 0.0000 or ask 1.0000, an untouched market 0.0000 for both (recorded)."""
     spec = market.spec
+    untouched = not (market.best_bid.count_e2 or market.best_ask.count_e2 or market.volume_e2)
     bid = market.best_bid if market.best_bid.count_e2 else Level(0, 0)
-    ask = market.best_ask if market.best_ask.count_e2 else Level(ONE_E4, 0)
+    ask = market.best_ask if market.best_ask.count_e2 else Level(0 if untouched else ONE_E4, 0)
     volume = count_text(market.volume_e2)
     close = rfc3339(market.close_ms)
     created = spec.created_ms or spec.open_ms

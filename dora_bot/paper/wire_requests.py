@@ -28,6 +28,54 @@ _GO_KINDS = (
 )
 
 
+_TEXT, _FLAG, _INTEGER, _LIST = (str, "string"), (bool, "bool"), (int, "int64"), (list, "[]struct")
+_FIELD_TYPES: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(
+        (
+            "ticker",
+            "market_ticker",
+            "side",
+            "count",
+            "price",
+            "reduce_by",
+            "reduce_to",
+            "time_in_force",
+            "self_trade_prevention_type",
+            "client_order_id",
+            "updated_client_order_id",
+            "client_transfer_id",
+            "order_id",
+            "order_group_id",
+            "contracts_limit_fp",
+            "source",
+            "destination",
+        ),
+        _TEXT,
+    ),
+    **dict.fromkeys(("post_only", "reduce_only", "cancel_order_on_pause", "enabled"), _FLAG),
+    **dict.fromkeys(
+        (
+            "expiration_time",
+            "exchange_index",
+            "subaccount",
+            "subaccount_number",
+            "contracts_limit",
+            "amount",
+            "amount_cents",
+            "from_subaccount",
+            "to_subaccount",
+            "source_exchange_shard",
+            "destination_exchange_shard",
+            "source_subaccount",
+            "destination_subaccount",
+        ),
+        _INTEGER,
+    ),
+    "orders": _LIST,
+}
+"""The JSON type of every request field; a name has the same type in all requests."""
+
+
 def invalid_parameters(details: str) -> Problem:
     return nested(400, "invalid_parameters", details=details)
 
@@ -40,17 +88,23 @@ class Body:
     fields: dict[str, Any]
     path: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises the flat problem for the first field of a wrong type, in the order they were sent."""
+        for name, value in self.fields.items():
+            kind, go_type = _FIELD_TYPES.get(name, (object, ""))
+            wrong_bool = isinstance(value, bool) and kind is int
+            if value is not None and (wrong_bool or not isinstance(value, kind)):
+                raise self._wrong(name, value, go_type)
+
     def string(self, name: str, *, required: bool = False) -> str:
-        """The field as text, empty where absent or null. Raises the flat problem for another type."""
-        return str(self._typed(name, str, "string", required=required) or "")
+        """The field as text, empty where absent or null."""
+        return str(self._value(name, required=required) or "")
 
     def flag(self, name: str) -> bool:
-        return bool(self._typed(name, bool, "bool"))
+        return bool(self._value(name))
 
     def integer(self, name: str, *, required: bool = False) -> int | None:
-        value = self._typed(name, int, "int64", required=required)
-        if isinstance(value, bool):
-            raise self._wrong(name, value, "int64")
+        value = self._value(name, required=required)
         return None if value is None else int(value)
 
     def price(self, name: str) -> int:
@@ -91,22 +145,18 @@ class Body:
             raise invalid_parameters(f"subaccount must be 0..{_MAX_SUBACCOUNT}")
         return number
 
-    def items(self, name: str, struct: str) -> "list[Body]":
-        """A list of objects, each decoded under its own structure's name."""
-        value = self._typed(name, list, "[]struct", required=True)
-        for item in value or ():
+    def items(self, name: str) -> "list[Body]":
+        """A list of objects, decoded as strictly as this one."""
+        items = self._value(name, required=True)
+        for item in items:
             if not isinstance(item, dict):
-                raise self._wrong(name, item, struct)
-        return [Body(self.struct, item, f"{name}.") for item in value or ()]
+                raise self._wrong(name, item, "struct")
+        return [Body(self.struct, item, f"{name}.") for item in items]
 
-    def _typed(self, name: str, kind: type, go_type: str, *, required: bool = False) -> Any:
+    def _value(self, name: str, *, required: bool = False) -> Any:
         value = self.fields.get(name)
-        if value is None:
-            if required:
-                raise invalid_parameters(f"{name} is required")
-            return None
-        if not isinstance(value, kind):
-            raise self._wrong(name, value, go_type)
+        if value is None and required:
+            raise invalid_parameters(f"{name} is required")
         return value
 
     def _wrong(self, name: str, value: object, go_type: str) -> Problem:
@@ -126,6 +176,15 @@ def decode(raw: bytes, struct: str) -> Body:
         met = next((text for kind, text in _GO_KINDS if isinstance(value, kind)), "null")
         raise flat(f"json: cannot unmarshal {met} into Go value of type {struct}")
     return Body(struct, value)
+
+
+def peek(raw: bytes) -> dict[str, Any]:
+    """The body's object for billing and fault matching, which judge nothing: empty where it is not one."""
+    try:
+        value = msgspec.json.decode(raw) if raw else {}
+    except msgspec.DecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def order_request(body: Body) -> OrderRequest:
