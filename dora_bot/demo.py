@@ -17,18 +17,10 @@ from types import FrameType
 from typing import Any, Final
 
 from dora_bot.cli_support import emit, note
-from dora_bot.clock import SystemClock
-from dora_bot.demo_admin import AdminPort, Disturbances
 from dora_bot.demo_children import Child, Stopped, child_environment
-from dora_bot.demo_report import Evidence, report, report_lines
-from dora_bot.demo_setup import busiest_shard, configure, list_markets, make_tables
-from dora_bot.demo_watch import fitting_watch, latest_status
 from dora_bot.errors import DoraError
 from dora_bot.exit_codes import ExitCode
-from dora_bot.ports import Clock
 
-_START_S: Final = 60
-_DRAIN_S: Final = 20
 _END_S: Final = 5
 
 
@@ -67,13 +59,13 @@ class StopFlag:
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Run one demo. Returns 0 only if the ledger equals the exchange and no order rests."""
-    folder = _new_folder()
+    """Run one demo. Returns 0 only if the ledger equals the exchange, no order rests, and the bot ended well."""
     children: list[Child] = []
     good = False
     with StopFlag().installed() as stopping:
+        folder = _new_folder()
         try:
-            found = _Demo(options, folder, SystemClock(), stopping, children).run()
+            found = _run(options, folder, children, stopping)
             good = (
                 found["ledger_equals_exchange"] and not found["open_orders_at_end"] and not found["bot_exit"]
             )
@@ -89,10 +81,30 @@ def run_demo(options: DemoOptions) -> int:
     return ExitCode.DONE if good else ExitCode.FAILED
 
 
+def _run(options: DemoOptions, folder: Path, children: list[Child], stopping: StopFlag) -> dict[str, Any]:
+    note("dora demo: starting the paper exchange and the local AWS …")
+    environ = child_environment({})
+    for name, arguments in (("local-aws", []), ("paper-exchange", _exchange_arguments(options))):
+        children.append(Child.start(name, [name, *arguments], environ, folder))
+    # Only now: AWS and HTTP libraries take longer to import than the children to start.
+    from dora_bot.demo_session import Session  # noqa: PLC0415  (as the line above says)
+
+    return Session(options, folder, children, stopping).run()
+
+
+def _exchange_arguments(options: DemoOptions) -> list[str]:
+    words = ["--profile", "real", "--seed", str(options.seed), "--speed", f"{options.speed:g}"]
+    if not options.tapes:
+        return [*words, "--markets", str(options.markets)]
+    return [*words, "--markets", "0", *(word for tape in options.tapes for word in ("--tape", str(tape)))]
+
+
 def _tell(found: Mapping[str, Any], *, json: bool) -> None:
     if json:
         emit(found)
         return
+    from dora_bot.demo_report import report_lines  # noqa: PLC0415  (see _run)
+
     for line in report_lines(found):
         sys.stdout.write(line + "\n")
 
@@ -112,85 +124,3 @@ def _end_all(children: list[Child]) -> None:
     """The bot first: its last cancels need the exchange, its last writes the tables."""
     for child in reversed(children):
         child.end(_END_S)
-
-
-def _aws_environment(endpoint: str) -> dict[str, str]:
-    """The usual variables; the embedded endpoint takes any credentials."""
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "demo",
-        "AWS_SECRET_ACCESS_KEY": "demo",
-    }
-
-
-@dataclass
-class _Demo:
-    options: DemoOptions
-    folder: Path
-    clock: Clock
-    stopping: StopFlag
-    children: list[Child]
-
-    def run(self) -> dict[str, Any]:
-        note("dora demo: starting the paper exchange and the local AWS …")
-        aws = self._start("local-aws", [], {})
-        exchange = self._start("paper-exchange", self._exchange_arguments(), {})
-        aws_environ = _aws_environment(aws.first_record(self.clock, _START_S, self.stopping)["endpoint_url"])
-        db = make_tables(aws_environ)
-        venue = exchange.first_record(self.clock, _START_S, self.stopping)
-        environ = {**aws_environ, **self._bot_environment(venue)}
-        markets = list_markets(environ, venue["tickers"])
-        configure(db, markets, one_tick=bool(self.options.tapes))
-        admin = AdminPort(venue["admin_url"], venue["admin_token"])
-        start_cash = str(admin.truth()["cash"])
-        if self.stopping():
-            raise Stopped("stopped before the bot started: nothing was traded")
-        note(f"dora demo: {len(markets)} markets, starting the bot …")
-        bot = self._start("run", ["--seconds", f"{self.options.seconds:g}", "--json"], environ)
-        code = self._watch(bot, Disturbances(admin, busiest_shard(markets), self.options.seconds))
-        if code:
-            note(f"dora demo: the bot ended with code {code}: {bot.last_words()}")
-        status = latest_status(self.folder / "bot")
-        return report(Evidence(environ, venue, admin.truth(), start_cash, status, code), db)
-
-    def _start(self, name: str, arguments: list[str], extra: Mapping[str, str]) -> Child:
-        child = Child.start(name, [name, *arguments], child_environment(extra), self.folder)
-        self.children.append(child)
-        return child
-
-    def _exchange_arguments(self) -> list[str]:
-        options = self.options
-        words = ["--profile", "real", "--seed", str(options.seed), "--speed", f"{options.speed:g}"]
-        if not options.tapes:
-            return [*words, "--markets", str(options.markets)]
-        return [*words, "--markets", "0", *(word for tape in options.tapes for word in ("--tape", str(tape)))]
-
-    def _bot_environment(self, venue: Mapping[str, Any]) -> dict[str, str]:
-        return {
-            "DORA_ENV": "paper",
-            "DORA_KALSHI_REST_URL": venue["rest_url"],
-            "DORA_KALSHI_WS_URL": venue["ws_url"],
-            "DORA_KALSHI_KEY_ID": venue["key_id"],
-            "DORA_KALSHI_PRIVATE_KEY_PATH": venue["private_key_path"],
-            "DORA_STATE_DIR": str(self.folder / "bot"),
-            "DORA_CONTROL_PORT": "0",
-        }
-
-    def _watch(self, bot: Child, disturbances: Disturbances) -> int:
-        """Show the bot until it ends by itself or is asked to; returns its exit code."""
-        started = self.clock.now().mono_ms
-        with fitting_watch(sys.stdout, plain=self.options.json) as watch:
-            while bot.running and not self.stopping():
-                elapsed = (self.clock.now().mono_ms - started) / 1000
-                if elapsed > self.options.seconds + _DRAIN_S:
-                    watch.say(f"the bot did not stop {_DRAIN_S} s after its time")
-                    break
-                if done := disturbances.step(elapsed):
-                    watch.say(done)
-                watch.show(self.folder / "bot", elapsed)
-                self.clock.sleep(0.25)
-        disturbances.finish()
-        if self.stopping():
-            note("dora demo: stopping the bot, its orders are cancelled first …")
-        return bot.end(_DRAIN_S)

@@ -3,7 +3,7 @@
 from collections import deque
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -32,9 +32,10 @@ class Watch(Protocol):
     ) -> None: ...
 
 
-def fitting_watch(stream: TextIO, *, plain: bool) -> Watch:
-    """The view for this output; ``plain`` forces lines."""
-    return PlainWatch() if plain or not stream.isatty() else ScreenWatch(Console(file=stream))
+def fitting_watch(*, plain: bool) -> Watch:
+    """The view for stdout; ``plain`` forces lines."""
+    console = Console()
+    return ScreenWatch(console) if console.is_terminal and not plain else PlainWatch()
 
 
 def latest_status(state_dir: Path) -> dict[str, Any]:
