@@ -140,7 +140,10 @@ def test_self_trade_prevention_spans_subaccounts(bench: Bench) -> None:
 
 def test_a_crossing_post_only_order_is_refused_and_recorded(bench: Bench) -> None:
     bench.order("ann", ASK, 52, 1)
-    again = lambda: bench.order("bob", BID, 52, 1, post_only=True, client_order_id="p1")  # noqa: E731  (called twice)
+
+    def again() -> object:
+        return bench.order("bob", BID, 52, 1, post_only=True, client_order_id="p1")
+
     assert refusal(again) == (400, "invalid_order", "post only cross")
     (stored,) = bench.exchange.orders("bob")
     assert (stored.status, stored.reason) == (OrderStatus.CANCELED, Reason.POST_ONLY)
