@@ -17,6 +17,7 @@ from dora_bot.models import (
     DecisionRow,
     ExchangeOrder,
     FillRow,
+    Halt,
     Level,
     OrderRow,
     Position,
@@ -241,6 +242,27 @@ def open_order_view(order: ExchangeOrder) -> Item:
         "size": count(order.remaining_e2),
         "expires": timestamp(order.expiration_ms) if order.expiration_ms else "",
     }
+
+
+def halt_item(halt: Halt) -> Item:
+    return {
+        "halt_id": halt.halt_id,
+        "reason": halt.reason,
+        "raised_at": timestamp(halt.raised_ms),
+        "raised_by": halt.raised_by,
+        "evidence": halt.evidence,
+    }
+
+
+def halt_of(item: Mapping[str, Any]) -> Halt:
+    """Raises `StoreError` for a damaged one: a halt must not be lost by misreading it."""
+    return Halt(
+        halt_id=text(item, "halt_id"),
+        reason=text(item, "reason"),
+        raised_ms=parse_timestamp(text(item, "raised_at")),
+        raised_by=text(item, "raised_by"),
+        evidence=text(item, "evidence"),
+    )
 
 
 # ── decisions ───────────────────────────────────────────────────────────────────────────────────

@@ -8,10 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from dora_bot.dynamo import Dynamo
-from dora_bot.errors import StoreError
 from dora_bot.items import (
     POSITION_PREFIX,
     STATE,
@@ -19,6 +16,8 @@ from dora_bot.items import (
     Item,
     day_of,
     days_between,
+    halt_item,
+    halt_of,
     money,
     open_order_view,
     parse_timestamp,
@@ -75,12 +74,9 @@ class StateStore:
     # ── risk state ──────────────────────────────────────────────────────────────────────────────
 
     def risk_state(self) -> RiskState:
-        """Raises `StoreError` if the item is damaged: a halt must not be lost by misreading it."""
+        """Raises `StoreError` if the item is damaged."""
         item = self._db.get(STATE, {"key": RISK_STATE})
-        try:
-            halts = msgspec.convert(item.get("halts", []), tuple[Halt, ...], strict=False)
-        except msgspec.ValidationError as error:
-            raise StoreError(f"{RISK_STATE}: halts cannot be read: {error}") from error
+        halts = tuple(halt_of(halt) for halt in item.get("halts", ()))
         if item.get("trading_halted") and not halts:
             halts = (Halt("console", "trading_halted was set by hand", 0, "console"),)
         last_fill = item.get("last_fill_timestamp", "")
@@ -94,7 +90,7 @@ class StateStore:
 
     def set_halts(self, halts: Sequence[Halt]) -> None:
         """Replace the halts in force; empty lifts them all."""
-        told = [msgspec.to_builtins(halt) for halt in halts]
+        told = [halt_item(halt) for halt in halts]
         self._db.update(STATE, {"key": RISK_STATE}, {"trading_halted": bool(halts), "halts": told})
 
     def publish(self, published: Published) -> None:
