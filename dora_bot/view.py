@@ -4,7 +4,7 @@ Input is the status object that the bot publishes (see INTERFACES in docs); ever
 older bot, a starting one or DynamoDB alone know less. Facts are words and signs first, colour only repeats them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ def render(status: Status, width: int, height: int, age_s: float | None = None) 
     foot = [_budget_line(status), *_plan_line(status, width), _age_line(status), _count_line(status)]
     rows = height - len(head) - len(foot) - 2  # the table's and the fills' heading
     markets: Mapping[str, Status] = status.get("markets") or {}
-    fills: Sequence[Status] = status.get("fills") or ()
+    fills = sorted(status.get("fills") or (), key=lambda fill: str(fill.get("time", "")), reverse=True)
     fills_shown = min(len(fills), max(rows - len(markets), 3), 10)
     room = max(rows - fills_shown - 1, 1)
     parts: list[RenderableType] = [*head, _market_table(markets, width, room)]
@@ -45,7 +45,7 @@ def render(status: Status, width: int, height: int, age_s: float | None = None) 
             _line(f"… {len(markets) - room} more markets: enlarge the window or use dora status --json")
         )
     parts.append(_line("last fills" if fills else "no fills yet", "bold"))
-    parts += [_fill_line(fill) for fill in list(fills)[-fills_shown:]] if fills_shown else []
+    parts += [_fill_line(fill) for fill in fills[:fills_shown]]
     return Group(*parts, *foot)
 
 
@@ -122,7 +122,8 @@ def _halt_lines(status: Status) -> list[Text]:
 def _market_table(markets: Mapping[str, Status], width: int, room: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), width=width, header_style="bold")
     wide = width >= WIDE
-    table.add_column("market", no_wrap=True, overflow="ellipsis", min_width=16, ratio=1)
+    names = 28 if wide else 16
+    table.add_column("market", no_wrap=True, overflow="ellipsis", min_width=names, ratio=1)
     table.add_column("bid×size", justify="right", no_wrap=True, min_width=9)
     table.add_column(
         f"{'our bid·queue':>{_OWN}} {'our ask·queue':>{_OWN}}", no_wrap=True, min_width=2 * _OWN + 1
@@ -136,7 +137,7 @@ def _market_table(markets: Mapping[str, Status], width: int, room: int) -> Table
         table.add_column("why", no_wrap=True, overflow="ellipsis", max_width=width // 4)
     for ticker, market in sorted(markets.items(), key=_interest)[:room]:
         row = [
-            _short(ticker, 28 if wide else 16),
+            _short(ticker, names),
             _quote(market.get("bid"), market.get("bid_size")),
             _own_quotes(market, explain=not wide),
             _quote(market.get("ask"), market.get("ask_size")),
@@ -247,9 +248,10 @@ def _count(text: object) -> str:
     if text in (None, ""):
         return NOTHING
     value = _number(text)
-    if abs(value) >= 1_000:
-        return f"{value / 1000:.1f}k" if abs(value) < 100_000 else f"{value / 1000:.0f}k"
-    return _trim(f"{value:.2f}", 0)
+    size = abs(value)
+    if size >= 1_000:
+        return f"{value / 1000:.1f}k" if size < 100_000 else f"{value / 1000:.0f}k"
+    return _trim(f"{value:.2f}" if size < 10 else f"{value:.1f}" if size < 100 else f"{value:.0f}", 0)
 
 
 def _signed_count(text: object) -> str:

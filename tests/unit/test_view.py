@@ -150,6 +150,12 @@ def test_markets_that_do_not_fit_are_counted() -> None:
     assert len(screen.splitlines()) <= 24
 
 
+def test_the_newest_fill_comes_first_whatever_the_order_told() -> None:
+    for fills in (status()["fills"], status()["fills"][::-1]):
+        lines = render_text(status(fills=fills)).splitlines()
+        assert lines[lines.index("last fills") + 1].startswith("12:00:09")
+
+
 def test_an_unknown_amount_is_not_shown_as_zero() -> None:
     assert "unrealised –" in render_text({"pnl": {"realised": "0"}})
 
