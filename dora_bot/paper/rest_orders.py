@@ -30,9 +30,9 @@ from dora_bot.paper.wire_requests import (
 )
 from dora_bot.units import count_text
 
+# A failed item has no order_id at all; the rest of its receipt is null.
 _NO_RECEIPT: Json = dict.fromkeys(
     (
-        "order_id",
         "client_order_id",
         "fill_count",
         "remaining_count",

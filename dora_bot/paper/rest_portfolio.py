@@ -3,7 +3,6 @@
 All but the queue positions come from the replica, which lags behind the engine as the venue's reads do.
 """
 
-from dora_bot.models import Side
 from dora_bot.paper.problems import invalid_parameter, not_found
 from dora_bot.paper.rate_limits import BALANCE
 from dora_bot.paper.rest_base import MAX_TICKERS, Bill, Call, Endpoint, Reply, page
@@ -185,15 +184,6 @@ def get_queue_positions(call: Call) -> Reply:
     return Reply(200, {"queue_positions": rows})
 
 
-def resting_value(call: Call) -> Reply:
-    """What the resting orders would cost if they filled, in truncated cents."""
-    total_e6 = sum(
-        order.remaining_e2 * (order.price_e4 if order.side is Side.BID else 10_000 - order.price_e4)
-        for order in call.venue.replica.read(call.account, call.now_ms).resting.values()
-    )
-    return Reply(200, {"total_resting_order_value": total_e6 // 10_000})
-
-
 def _bill_balance(call: Call, cost: int) -> Bill:  # noqa: ARG001  (the signature of every biller)
     return (BALANCE,), cost
 
@@ -209,5 +199,4 @@ ENDPOINTS = (
     Endpoint("GET", "/portfolio/positions", get_positions),
     Endpoint("GET", "/portfolio/settlements", get_settlements),
     Endpoint("GET", "/portfolio/balance", get_balance, _BALANCE_SCOPE, _bill_balance),
-    Endpoint("GET", "/portfolio/summary/total_resting_order_value", resting_value),
 )
