@@ -22,6 +22,9 @@ from dora_bot.write_budget import Wanted, WriteBudget
 MIN_EVENT_GAP_MS = 20
 """Two ticks that events asked for are at least this far apart."""
 
+SWEEP_MS = 1
+"""A sweep arrives as several changes at once; judging the book after the first would judge its middle."""
+
 STOP_CHECK_MS = 100
 """A request to stop is noticed within this time also in the middle of a quiet beat."""
 
@@ -123,7 +126,7 @@ class Bot:
             self.observe(self.inbox.drain(), now)
             if self.state.fills_booked > fills or self.outrun():
                 self.woken = now
-                self.clock.sleep(max(earliest - self.clock.now().mono_ms, 0) / 1_000)
+                self.clock.sleep(max(earliest - now.mono_ms, SWEEP_MS) / 1_000)
                 return
 
     def holdings(self) -> set[str]:
