@@ -22,6 +22,9 @@ WIDE: Final = 110
 _OWN: Final = 13
 """Columns one of our quotes takes: price × size · queue."""
 
+_BEFORE_WHY: Final = 100
+"""Columns of a wide table to the left of its last one."""
+
 _POSTURE_STYLE = {"RUN": "bold green", "REDUCE_ONLY": "bold yellow", "PAUSED": "bold yellow"}
 
 
@@ -120,10 +123,10 @@ def _halt_lines(status: Status) -> list[Text]:
 
 
 def _market_table(markets: Mapping[str, Status], width: int, room: int) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), width=width, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     wide = width >= WIDE
     names = 28 if wide else 16
-    table.add_column("market", no_wrap=True, overflow="ellipsis", min_width=names, ratio=1)
+    table.add_column("market", no_wrap=True, width=names)
     table.add_column("bid×size", justify="right", no_wrap=True, min_width=9)
     table.add_column(
         f"{'our bid·queue':>{_OWN}} {'our ask·queue':>{_OWN}}", no_wrap=True, min_width=2 * _OWN + 1
@@ -132,9 +135,8 @@ def _market_table(markets: Mapping[str, Status], width: int, room: int) -> Table
     table.add_column("net", justify="right", no_wrap=True, min_width=5)
     table.add_column("unreal", justify="right", no_wrap=True)
     if wide:
-        table.add_column("fills", justify="right", no_wrap=True)
         table.add_column("status", no_wrap=True, overflow="ellipsis")
-        table.add_column("why", no_wrap=True, overflow="ellipsis", max_width=width // 4)
+        table.add_column("why", no_wrap=True, overflow="ellipsis", max_width=width - _BEFORE_WHY)
     for ticker, market in sorted(markets.items(), key=_interest)[:room]:
         row = [
             _short(ticker, names),
@@ -146,7 +148,6 @@ def _market_table(markets: Mapping[str, Status], width: int, room: int) -> Table
         ]
         if wide:
             row += [
-                str(market.get("fills", 0)),
                 str(market.get("status", NOTHING)),
                 str(market.get("reason", "")),
             ]
