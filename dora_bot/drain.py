@@ -35,6 +35,8 @@ _DECISIONS = 2_000
 _RETRY_S = 0.2
 _MINUTE_MS = 60_000
 _KEEP_BOOKED_MS = 7 * 86_400_000
+_KEEP_INTENTS_MS = 86_400_000
+"""Every order expires within a minute, so what was sent a day ago and never resolved is not resting any more."""
 
 _ABSENT = Condition("attribute_not_exists(#h)", {"#h": TRADE_LOG.hash_key})
 _CONDITION_FAILED = "ConditionalCheckFailed"
@@ -162,7 +164,7 @@ class Drain:
         moved = self._decisions()
         if self.published is not None:
             self._state.publish(self.published())
-        self._journal.prune(now.exchange_ms - _KEEP_BOOKED_MS)
+        self._journal.prune(now.exchange_ms - _KEEP_BOOKED_MS, now.exchange_ms - _KEEP_INTENTS_MS)
         self._minute_due_ms = now.mono_ms + _MINUTE_MS
         return moved
 

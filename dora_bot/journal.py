@@ -164,12 +164,12 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise StoreError(f"journal {self._path}: {error}") from error
 
-    def prune(self, before_ms: int) -> None:
-        """Forget which fills were booked before ``before_ms``, except the newest: the resume position stays."""
+    def prune(self, booked_before_ms: int, intents_before_ms: int) -> None:
+        """Forget old fills, except the newest (the resume position stays), and intents that cannot live any more."""
         with self._transaction() as db:
-            db.execute(
-                "DELETE FROM booked WHERE time_ms < min(?, (SELECT max(time_ms) FROM booked))", (before_ms,)
-            )
+            newest = "(SELECT max(time_ms) FROM booked)"
+            db.execute(f"DELETE FROM booked WHERE time_ms < min(?, {newest})", (booked_before_ms,))  # noqa: S608  (constant text)
+            db.execute("DELETE FROM intents WHERE time_ms < ?", (intents_before_ms,))
 
     # ── recovery ────────────────────────────────────────────────────────────────────────────────
 

@@ -132,9 +132,16 @@ def test_pruning_forgets_old_fills_but_never_the_newest(journal: SqliteJournal) 
     book = Book()
     old, new = book.fill(), book.fill()
     journal.record([old, new])
-    journal.prune(NOON_MS + 1_000_000)
+    journal.prune(NOON_MS + 1_000_000, 0)
     assert journal.booked_fills(0) == {new.fill.key}
     assert journal.last_fill_ms() == new.fill.time_ms
+
+
+def test_pruning_forgets_intents_that_are_too_old_to_rest(journal: SqliteJournal) -> None:
+    journal.intend([PLACE], Instant(1, NOON_MS - 1))
+    journal.intend([CANCEL], NOW)
+    journal.prune(0, NOON_MS)
+    assert [intent.action for intent in journal.unresolved()] == [CANCEL]
 
 
 def test_the_fence_is_remembered(path: Path) -> None:
