@@ -84,11 +84,15 @@ class Holding:
         self.reserved_e6 = 0
         self.locked_e6 = 0
 
+    def closable_e2(self, side: Side) -> int:
+        """How much an order on this side can close before it opens something."""
+        return max(-self.net_e2 * side.sign, 0)
+
     def trade(self, side: Side, price_e4: int, count_e2: int, fee_e6: int, now_ms: int) -> None:
         """Book one execution: close against the holding first, open with the rest, pay the fee."""
         bought = leg_price(side, price_e4)
-        held = -self.net_e2 * side.sign
-        closing = min(count_e2, held) if held > 0 else 0
+        held = self.closable_e2(side)
+        closing = min(count_e2, held)
         opening = count_e2 - closing
         if closing:
             released = self.cost_e6 * closing // held
@@ -134,10 +138,10 @@ class Holding:
         self.locked_e6 = locked
 
     def affords(self, claim: Claim, replaced: Order | None = None) -> bool:
-        """Would the purse cover everything that rests with this order too (instead of ``replaced``)?"""
+        """Is there free cash for what resting this order too (instead of ``replaced``) would lock in addition?"""
         gone = replaced.reserve_e6 if replaced is not None else 0
         locked = self.reserved_e6 + claim.reserve_e6 - gone - self._closing_credit(claim, replaced)
-        return self.purse.free_e6 + self.locked_e6 >= locked
+        return locked - self.locked_e6 <= max(self.purse.free_e6, 0)
 
     def _closing_credit(self, extra: Claim | None = None, replaced: Order | None = None) -> int:
         """The part of the reserves that is not needed, because those orders close the holding.

@@ -167,7 +167,6 @@ class Lifecycle:
                 row = self._settlement(market, holding.net_e2, holding.cost_e6, holding.subaccount, value)
                 fee = 0 if account.house else row.fee_e6
                 holding.pay_out(row.revenue_e6, fee, state.now_ms)
-                state.revenue_e6 += fee
                 if not account.house:
                     account.settlements.append(row)
                     state.position_changed(account, holding)

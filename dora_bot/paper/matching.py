@@ -124,7 +124,6 @@ class Matching:
             account = order.fee_account(state.options.rounding)
             charge = account.charge(market.charged, order.side, trade.price_e4, count, is_taker=is_taker)
             fee = charge.net_e6
-            state.revenue_e6 += fee
         long_before = max(holding.net_e2, 0)
         holding.trade(order.side, trade.price_e4, count, fee, state.now_ms)
         market.open_interest_e2 += max(holding.net_e2, 0) - long_before

@@ -52,18 +52,7 @@ class OrderEntry:
         group = check_group(state, account, request, market)
         crosses = market.crosses(request.side, request.price_e4)
         if not account.house:
-            claim = claim_for(
-                request.side,
-                request.price_e4,
-                request.count_e2,
-                market.charged,
-                may_take=crosses and not request.post_only,
-            )
-            # A reduce-only order can only free collateral, whatever its size.
-            if not request.reduce_only and not account.holding(market.spec, request.subaccount).affords(
-                claim
-            ):
-                raise Refused(400, "insufficient_balance")
+            self._check_funds(account, market, request, may_take=crosses and not request.post_only)
         order = self._record(account, market, request)
         order.group = group
         if request.post_only and crosses:
@@ -86,6 +75,16 @@ class OrderEntry:
         check_price(market, request.price_e4)
         check_terms(state, request)
 
+    @staticmethod
+    def _check_funds(account: Account, market: MarketState, request: OrderRequest, *, may_take: bool) -> None:
+        holding = account.holding(market.spec, request.subaccount)
+        count = request.count_e2
+        if request.reduce_only:
+            count = min(count, holding.closable_e2(request.side))
+        claim = claim_for(request.side, request.price_e4, count, market.charged, may_take=may_take)
+        if not holding.affords(claim):
+            raise Refused(400, "insufficient_balance")
+
     def _record(self, account: Account, market: MarketState, request: OrderRequest) -> Order:
         state = self._state
         limit = (request.side, request.price_e4, request.count_e2)
@@ -104,7 +103,7 @@ class OrderEntry:
 
     def _run(self, order: Order, request: OrderRequest) -> Executed:
         """Match, then let the rest rest or end, as the time in force says."""
-        cap = self._reducible(order) if request.reduce_only else None
+        cap = order.holding.closable_e2(order.side) if request.reduce_only else None
         if cap == 0 or (request.time_in_force is TimeInForce.FOK and not self._matching.could_fill(order)):
             done = Executed()
         else:
@@ -120,11 +119,6 @@ class OrderEntry:
             self._matching.end(order, Reason.REDUCE_ONLY if capped else Reason.NONE)
         self._report(order)
         return done
-
-    @staticmethod
-    def _reducible(order: Order) -> int:
-        """How much of the opposite holding the order could close."""
-        return max(-order.holding.net_e2 * order.side.sign, 0)
 
     def _come_to_rest(self, order: Order) -> None:
         if order.filled_e2:

@@ -58,8 +58,6 @@ class State:
         self.trading_paused: set[int] = set()
         self.exchange_paused: set[int] = set()
         self.shards: set[int] = {0}
-        self.revenue_e6 = 0
-        """Fees and settlement rounding the exchange has kept."""
         self.arrange: Callable[[MarketState], None] = lambda _market: None
         """Run on every touched market at the end of a step; recorded liquidity hides and shows itself here."""
         self._touched: dict[str, MarketState] = {}

@@ -211,6 +211,8 @@ def test_a_trading_pause_takes_cancels_only(bench: Bench) -> None:
     bench.exchange.pause("trading", bench.now_ms, on=True)
     assert refusal(lambda: bench.order("ann", BID, 47, 1)) == TRADING_PAUSED
     assert refusal(lambda: bench.amend("ann", order_id, BID, 47, 1)) == TRADING_PAUSED
+    reduce = DecreaseRequest(order_id, reduce_by_e2=100)
+    assert refusal(lambda: bench.exchange.decrease("ann", reduce, bench.now_ms)) == TRADING_PAUSED
     assert bench.resting("ann") == [order_id]
     assert bench.cancel("ann", order_id) == 200
     bench.exchange.pause("trading", bench.now_ms, on=False)

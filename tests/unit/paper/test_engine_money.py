@@ -1,11 +1,13 @@
 """Money: netting in one market, collateral behind orders, fees, shards, subaccounts and settlement."""
 
+from dataclasses import replace
+
 import pytest
 
 from dora_bot.fees import MEMBER_PRECISION_E6, FeeRounding
-from dora_bot.models import FeeTerms
+from dora_bot.models import FeeTerms, Level, PriceGrid
 from dora_bot.paper.events import EventFeeUpdated, PositionChanged
-from dora_bot.paper.specs import EngineOptions, PurseView
+from dora_bot.paper.specs import EngineOptions, PurseView, Receipt
 from tests.fakes.paper_bench import ASK, BID, DOLLAR_E6, GTC, IOC, Bench, refusal
 
 
@@ -122,6 +124,44 @@ def test_an_order_that_takes_away_what_another_closes_needs_cash_for_both(bench:
     assert refusal(lambda: bench.order("ann", ASK, 60, 2_000))[1] == "insufficient_balance"
 
 
+def test_a_reduce_only_order_may_not_uncover_a_resting_one(bench: Bench) -> None:
+    trade(bench, "ann", "bob", 50, 2_000)
+    bench.order("ann", ASK, 70, 2_000)
+    bench.order("cat", BID, 45, 2_000)
+
+    def flatten() -> Receipt:
+        return bench.order("ann", ASK, 45, 9_000, time_in_force=IOC, reduce_only=True)
+
+    assert refusal(flatten)[1] == "insufficient_balance"
+    bench.exchange.cancel_all("ann", bench.now_ms)
+    assert flatten().filled_e2 == 200_000
+
+
+def test_closing_needs_no_free_cash_even_when_rounding_has_eaten_into_the_lock() -> None:
+    bench = Bench(cash=9_500)
+    bench.exchange.change_grid("M", PriceGrid.linear(10), "deci_cent", bench.now_ms)
+    bench.order("ann", BID, 47.5, 0.02)
+    bench.order("house", ASK, 47.5, 0.01)
+    assert bench.cash("ann") - bench.locked("ann") == -50
+    bench.order("house", BID, 49.9, 0.01)
+    assert bench.order("ann", ASK, 49.9, 0.01, time_in_force=IOC).filled_e2 == 1
+
+
+def test_markets_of_one_shard_share_the_purse(bench: Bench) -> None:
+    spec = replace(bench.exchange.market("M").spec, ticker="M3")
+    bench.exchange.add_market(spec, bench.now_ms)
+    bench.order("ann", BID, 50, 1_500)
+    assert refusal(lambda: bench.order("ann", BID, 50, 501, ticker="M3"))[1] == "insufficient_balance"
+    assert bench.order("ann", BID, 50, 500, ticker="M3").remaining_e2 == 50_000
+
+
+def test_an_amended_closing_order_still_closes(bench: Bench) -> None:
+    trade(bench, "ann", "bob", 50, 2_000)
+    order_id = bench.order("ann", ASK, 60, 2_000).order_id
+    assert bench.amend("ann", order_id, ASK, 70, 2_000).remaining_e2 == 200_000
+    assert bench.locked("ann") == 0
+
+
 def test_an_amended_order_is_counted_once(bench: Bench) -> None:
     order_id = bench.order("ann", BID, 50, 2_000).order_id
     bench.amend("ann", order_id, BID, 40, 2_000)
@@ -220,6 +260,22 @@ def test_a_fee_type_without_a_formula_is_charged_as_the_dearest() -> None:
     assert bench.exchange.market("M").fees.fee_type == "flat"
     assert bench.exchange.fills("ann")[0].fee_e6 == 17_500
     assert bench.exchange.fills("bob")[0].fee_e6 == 8_800
+
+
+def test_recorded_liquidity_keeps_the_books_balanced() -> None:
+    bench = Bench(fee_type="quadratic_with_maker_fees")
+    anonymous = ""
+    bench.exchange.set_ladder("M", [], [Level(5200, 10_000)], bench.now_ms)
+    bench.order("ann", BID, 52, 30)
+    bench.order("bob", BID, 48, 30)
+    bench.exchange.tape_trade("M", ASK, 4700, 700, bench.now_ms)
+    fees = sum(fill.fee_e6 for name in ("ann", "bob") for fill in bench.exchange.fills(name))
+    everyone = ("ann", "bob", anonymous)
+    assert sum(bench.net(name) for name in everyone) == 0
+    assert sum(bench.cash(name) for name in everyone) + fees + 3_700 * 10_000 == 2 * START
+    bench.exchange.determine("M", "yes", bench.now_ms)
+    bench.exchange.settle("M", bench.now_ms)
+    assert sum(bench.cash(name) for name in everyone) + fees == 2 * START
 
 
 # ── settlement ──────────────────────────────────────────────────────────────────────────────────
