@@ -53,8 +53,9 @@ def average_cost_e4(position: Position) -> int:
     """What one open contract cost on its own leg (YES price for longs, NO price for shorts), rounded down."""
     if position.net_e2 == 0:
         return 0
-    yes_price = position.cost_e6 // position.net_e2
-    return yes_price if position.net_e2 > 0 else ONE_E4 - yes_price
+    if position.net_e2 > 0:
+        return position.cost_e6 // position.net_e2
+    return (position.cost_e6 - position.net_e2 * ONE_E4) // -position.net_e2
 
 
 def unrealised_e6(position: Position, price_e4: int) -> int:
