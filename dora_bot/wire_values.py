@@ -26,6 +26,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 _TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,119}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+_INDEX = re.compile(r"\[(?:\d+|\.\.\.)\]")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`(?: - at `\$?(?P<path>[^`]*)`)?")
 _WRONG = re.compile(r"(?P<what>.*) - at `\$?(?P<path>[^`]*)`")
 
@@ -55,7 +56,7 @@ def explain(error: Exception) -> str:
 
 
 def _dotted(path: str | None, field: str = "") -> str:
-    parts = [(path or "").replace("[...]", "[]").strip("."), field]
+    parts = [_INDEX.sub("[]", path or "").strip("."), field]
     return ".".join(part for part in parts if part) or "the reply"
 
 
