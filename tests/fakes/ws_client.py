@@ -39,10 +39,11 @@ class WsClient:
         named = list(tickers)
         extra = {"market_tickers": named} if named else {}
         number = self.command("subscribe", channels=list(channels), **extra, **params)
-        return [
-            self.until(lambda f: f["type"] == "subscribed" and f["id"] == number)["msg"]["sid"]
-            for _ in channels
-        ]
+        sids: dict[str, int] = {}
+        while len(sids) < len(channels):
+            reply = self.until(lambda frame: frame["type"] == "subscribed" and frame["id"] == number)
+            sids[reply["msg"]["channel"]] = reply["msg"]["sid"]
+        return [sids[channel] for channel in channels]
 
     def frame(self) -> Json:
         """The next frame. Raises websocket.WebSocketTimeoutException where none comes."""
