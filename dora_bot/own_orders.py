@@ -13,8 +13,8 @@ from dora_bot.models import Action, Amend, Cancel, ExchangeOrder, Instant, Outco
 SIGNATURE_WINDOW_MS = 30_000
 """A create can no longer land once its signed timestamp is this old: the exchange refuses the signature."""
 
-AMEND_SETTLE_MS = 2_000
-"""A read this much newer than an unknown amend shows whether it was applied."""
+APPLIED_MS = 2_500
+"""A read this much newer than the sending of a write shows its effect: a call lasts at most 2 s, clocks differ."""
 
 
 class OrderState(StrEnum):
@@ -170,14 +170,14 @@ def read(order: OwnOrder, told: ExchangeOrder | None, as_of_ms: int, now: Instan
         return order
     newer = as_of_ms - order.written.exchange_ms
     if told is None:
-        gone_after = SIGNATURE_WINDOW_MS if isinstance(order.pending, Place) else 0
+        gone_after = SIGNATURE_WINDOW_MS if isinstance(order.pending, Place) else APPLIED_MS
         if newer > gone_after:
             return closed(order, order.reported_e2, f"not listed as of {as_of_ms}", now)
         return order
     order = replace(order, order_id=told.order_id, reported_e2=max(order.reported_e2, told.filled_e2))
-    if order.state is OrderState.UNKNOWN and (isinstance(order.pending, Place) or newer > AMEND_SETTLE_MS):
+    if order.state is OrderState.UNKNOWN and (isinstance(order.pending, Place) or newer > APPLIED_MS):
         return _adopted(order, told)
-    if order.state is OrderState.CLOSING and newer > AMEND_SETTLE_MS:
+    if order.state is OrderState.CLOSING and newer > APPLIED_MS:
         # Still there long after the cancel was sent: it did not work, so it must be sent again.
         return replace(order, state=OrderState.RESTING, pending=None)
     return order

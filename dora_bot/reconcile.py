@@ -39,26 +39,32 @@ class Reconciler:
         fills = sum(state.book_fill(fill, now) for fill in read.fills)
         settled = sum(state.book_settlement(settlement) for settlement in read.settlements)
         mismatches, halt = self._positions(read, state, now)
+        state.orders.bury(now)
         self.last_as_of_ms = max(self.last_as_of_ms, read.as_of_ms)
         return Reconciled(adopted, fills, settled, foreign, mismatches, halt)
 
-    def _orders(self, read: AccountRead, state: StateManager, now: Instant) -> tuple[int, tuple[ExchangeOrder, ...]]:
+    def _orders(
+        self, read: AccountRead, state: StateManager, now: Instant
+    ) -> tuple[int, tuple[ExchangeOrder, ...]]:
         listed: dict[str, ExchangeOrder] = {}
         foreign: list[ExchangeOrder] = []
         adopted = 0
         for told in read.orders:
-            known = state.find(told)
+            known = state.orders.find(told.client_order_id, told.order_id)
             if known is not None:
                 listed[known.client_order_id] = told
-            elif state.is_ours(told):
-                missed = sum(f.count_e2 for f in read.fills if f.order_id == told.order_id and not state.knows(f))
-                state.adopt(told, max(told.filled_e2 - missed, 0), now)
+            elif state.orders.is_ours(told):
+                missed = sum(
+                    f.count_e2 for f in read.fills if f.order_id == told.order_id and not state.knows(f)
+                )
+                state.orders.adopt(told, max(told.filled_e2 - missed, 0), now)
                 listed[told.client_order_id] = told
                 adopted += 1
             else:
                 foreign.append(told)
-        for order in state.live_orders():
-            state.update(own_orders.read(order, listed.get(order.client_order_id), read.as_of_ms, now), now)
+        for order in state.orders.live():
+            after = own_orders.read(order, listed.get(order.client_order_id), read.as_of_ms, now)
+            state.orders.put(after, now, after.evidence)
         return adopted, tuple(foreign)
 
     def _positions(self, read: AccountRead, state: StateManager, now: Instant) -> tuple[tuple[str, ...], str]:
@@ -77,5 +83,3 @@ class Reconciler:
             if now.mono_ms - since > MISMATCH_HALT_MS:
                 halt = f"position mismatch for over a minute: {text}"
         return tuple(differing), halt
-
-

@@ -227,7 +227,7 @@ class Runtime:
         deadline = p.clock.now().mono_ms + STOP_TICKS_MS
         while p.bot.published is not None and p.clock.now().mono_ms < deadline:
             p.bot.tick()
-            if not any(o.state is not OrderState.UNKNOWN for o in p.bot.state.live_orders()):
+            if not any(o.state is not OrderState.UNKNOWN for o in p.bot.state.orders.live()):
                 break
             p.clock.sleep(0.1)
         return p.sweeper.sweep(SWEEP_S)

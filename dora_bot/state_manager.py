@@ -13,14 +13,11 @@ from dora_bot.accounting import apply_fill, apply_settlement, worst_case_loss_e6
 from dora_bot.config import GlobalConfig, MarketConfig
 from dora_bot.models import (
     Action,
-    Amend,
     BookDelta,
     BookLost,
     BookSnapshot,
     BookView,
-    Cancel,
     CatalogChanged,
-    ExchangeOrder,
     ExchangeStatus,
     FeedDown,
     FeedUp,
@@ -33,11 +30,8 @@ from dora_bot.models import (
     LifecycleSeen,
     Market,
     MarketStatus,
-    OrderRow,
     OrderSeen,
     Outcome,
-    OutcomeKind,
-    Place,
     Position,
     PositionSeen,
     PublicTrade,
@@ -49,12 +43,10 @@ from dora_bot.models import (
     TickerSeen,
 )
 from dora_bot.order_book import Books
+from dora_bot.order_store import OrderStore
 from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.refusals import Refusals
 from dora_bot.views import ConfigChanged, MarketView, View
-
-TOMBSTONE_MS = 600_000
-"""Finished orders are remembered this long: a late fill must find its order (FAULTS I14)."""
 
 CLOSE_MARGIN_MS = 60_000
 """No quote of ours rests from this long before the close on: afterwards cancels are refused (FAULTS B14)."""
@@ -72,13 +64,10 @@ class Restored:
 
 class StateManager:
     def __init__(self, own_prefix: str, restored: Restored) -> None:
-        self._prefix = own_prefix
         self.books = Books()
+        self.orders = OrderStore(own_prefix, restored.orders)
         self.positions: dict[str, Position] = dict(restored.positions)
-        self._orders: dict[str, OwnOrder] = {o.client_order_id: o for o in restored.orders}
-        self._by_order_id = {o.order_id: o.client_order_id for o in restored.orders if o.order_id}
         self._fill_keys = set(restored.fill_keys)
-        self._unmatched: dict[str, int] = {}
         self._markets: dict[str, Market] = {}
         self._configs: dict[str, MarketConfig] = {}
         self._global: GlobalConfig | None = None
@@ -171,10 +160,9 @@ class StateManager:
         )
 
     def _on_order(self, event: OrderSeen, now: Instant) -> None:
-        order = self.find(event.order)
-        if order is None:
-            return
-        self._store(own_orders.seen(order, event.order, now, reason=event.reason), now, event.reason)
+        order = self.orders.find(event.order.client_order_id, event.order.order_id)
+        if order is not None:
+            self.orders.put(own_orders.seen(order, event.order, now, reason=event.reason), now, event.reason)
 
     def _on_fill(self, event: FillSeen, now: Instant) -> None:
         self.book_fill(event.fill, now)
@@ -189,22 +177,8 @@ class StateManager:
         position, realised = apply_fill(self.positions.get(fill.ticker, Position(fill.ticker)), fill)
         self.positions[fill.ticker] = position
         self.fills_booked += 1
-        cid = (
-            fill.client_order_id
-            if fill.client_order_id in self._orders
-            else self._by_order_id.get(fill.order_id, "")
-        )
-        order = self._orders.get(cid)
-        if order is None:
-            self._unmatched[fill.order_id] = self._unmatched.get(fill.order_id, 0) + fill.count_e2
-        else:
-            booked = replace(
-                order, booked_e2=order.booked_e2 + fill.count_e2, order_id=order.order_id or fill.order_id
-            )
-            self._store(self._finished_by_fills(booked, now), now, "filled")
-        self._rows.append(
-            FillRow(replace(fill, client_order_id=cid or fill.client_order_id), position, realised)
-        )
+        client_order_id = self.orders.fill(fill, now) or fill.client_order_id
+        self._rows.append(FillRow(replace(fill, client_order_id=client_order_id), position, realised))
         return True
 
     def book_settlement(self, settlement: Settlement) -> bool:
@@ -217,80 +191,22 @@ class StateManager:
         self._rows.append(SettlementRow(settlement, position.net_e2, after, realised))
         return True
 
-    def _finished_by_fills(self, order: OwnOrder, now: Instant) -> OwnOrder:
-        if not order.live or order.booked_e2 < order.total_e2 or order.state is OrderState.UNKNOWN:
-            return order
-        return own_orders.closed(order, order.booked_e2, "filled", now)
-
     # ── our own writes ──────────────────────────────────────────────────────────────────────────
 
     def reserve(self, actions: Iterable[Action], now: Instant) -> None:
         """Count the actions as if they had already worked, before their first byte leaves (FAULTS I03)."""
-        for action in actions:
-            if isinstance(action, Place):
-                self._orders[action.client_order_id] = own_orders.opened(action, now)
-            else:
-                order = self._orders.get(action.client_order_id)
-                if order is not None and order.live:
-                    self._orders[action.client_order_id] = own_orders.reserved(order, action, now)
+        self.orders.reserve(actions, now)
 
     def settle(self, outcomes: Iterable[Outcome], now: Instant) -> None:
         for outcome in outcomes:
-            order = self._orders.get(outcome.action.client_order_id)
-            if order is None:
-                continue
             self._refusals.note(outcome, now)
-            self._store(own_orders.settled(order, outcome, now), now, outcome.action.reason)
-            self._log_write(outcome, now)
+            self.orders.settle(outcome, now)
 
-    def _log_write(self, outcome: Outcome, now: Instant) -> None:
-        action = outcome.action
-        if isinstance(action, Cancel) or outcome.kind is not OutcomeKind.ACCEPTED:
-            return
-        count = action.count_e2 if isinstance(action, Place) else action.total_e2
-        status = "placed" if isinstance(action, Place) else "amended"
-        if isinstance(action, Amend) and action.reason == "renew":
-            return
-        self._rows.append(
-            OrderRow(
-                action.client_order_id,
-                outcome.order_id or getattr(action, "order_id", ""),
-                action.ticker,
-                action.side,
-                action.price_e4,
-                count,
-                status,
-                outcome.time_ms or now.exchange_ms,
-                action.reason,
-            )
-        )
-
-    # ── orders ──────────────────────────────────────────────────────────────────────────────────
-
-    def find(self, told: ExchangeOrder) -> OwnOrder | None:
-        """Our order that the exchange speaks of; None for somebody else's."""
-        cid = (
-            told.client_order_id
-            if told.client_order_id in self._orders
-            else self._by_order_id.get(told.order_id, "")
-        )
-        return self._orders.get(cid)
-
-    def is_ours(self, told: ExchangeOrder) -> bool:
-        return told.client_order_id.startswith(self._prefix)
+    # ── looking ─────────────────────────────────────────────────────────────────────────────────
 
     def knows(self, fill: Fill) -> bool:
+        """Was this fill booked?"""
         return fill.key in self._fill_keys
-
-    def adopt(self, told: ExchangeOrder, booked_e2: int, now: Instant) -> None:
-        """Take over an order with our prefix that this process did not place; ``booked_e2`` of it is in the position."""
-        order = replace(own_orders.adopted(told, now), booked_e2=booked_e2)
-        self._orders[order.client_order_id] = order
-        self._by_order_id[order.order_id] = order.client_order_id
-
-    def update(self, order: OwnOrder, now: Instant) -> None:
-        """Put a transition's result back (used by `reconcile`)."""
-        self._store(order, now, order.evidence)
 
     def take_doubted(self) -> frozenset[str]:
         """Markets whose book contradicted itself since the last call: they need a new snapshot."""
@@ -299,67 +215,25 @@ class StateManager:
 
     def holdings(self) -> set[str]:
         """Markets in which there is a position or a live order."""
-        return {t for t, p in self.positions.items() if p.net_e2} | {o.ticker for o in self.live_orders()}
+        return {t for t, p in self.positions.items() if p.net_e2} | {o.ticker for o in self.orders.live()}
 
     def has_resting(self, ticker: str) -> bool:
-        return any(o.ticker == ticker and o.state is OrderState.RESTING for o in self._orders.values())
+        return any(o.state is OrderState.RESTING for o in self.orders.of_market(ticker))
 
     def book(self, ticker: str) -> BookView:
         """The market's book without our own size."""
-        return self.books.view(ticker, [o for o in self._orders.values() if o.ticker == ticker and o.live])
-
-    def live_orders(self) -> list[OwnOrder]:
-        return [o for o in self._orders.values() if o.live]
-
-    def _store(self, order: OwnOrder, now: Instant, reason: str) -> None:
-        before = self._orders.get(order.client_order_id)
-        if order.order_id and order.order_id not in self._by_order_id:
-            self._by_order_id[order.order_id] = order.client_order_id
-            early = self._unmatched.pop(order.order_id, 0)
-            order = replace(order, booked_e2=order.booked_e2 + early)
-        self._orders[order.client_order_id] = order
-        if before is not None and before.live and not order.live:
-            # Not "filled": in the trade log that word marks the rows that moved money.
-            status = "executed" if order.filled_e2 >= order.total_e2 else "cancelled"
-            if order.evidence.startswith("create"):
-                status = "refused"
-            self._rows.append(
-                OrderRow(
-                    order.client_order_id,
-                    order.order_id,
-                    order.ticker,
-                    order.side,
-                    order.price_e4,
-                    order.total_e2,
-                    status,
-                    now.exchange_ms,
-                    reason or order.evidence,
-                )
-            )
-
-    def bury(self, now: Instant) -> None:
-        """Forget what finished long ago and owes us nothing."""
-        old = [
-            o
-            for o in self._orders.values()
-            if not o.live and o.exposed_e2 == 0 and now.mono_ms - o.closed_mono_ms > TOMBSTONE_MS
-        ]
-        for order in old:
-            del self._orders[order.client_order_id]
-            self._by_order_id.pop(order.order_id, None)
+        return self.books.view(ticker, self.orders.of_market(ticker))
 
     # ── out ─────────────────────────────────────────────────────────────────────────────────────
 
     def take_rows(self) -> list[Row]:
-        rows, self._rows = self._rows, []
+        rows: list[Row] = [*self._rows, *self.orders.rows]
+        self._rows, self.orders.rows = [], []
         return rows
 
     def view(self, now: Instant) -> View:
         """Everything as it is believed to be at ``now``, frozen."""
-        by_ticker: dict[str, list[OwnOrder]] = {}
-        for order in self._orders.values():
-            if order.live or order.exposed_e2:
-                by_ticker.setdefault(order.ticker, []).append(order)
+        by_ticker = self.orders.counted()
         wanted = set(self._configs) | {t for t, p in self.positions.items() if p.net_e2} | set(by_ticker)
         views = {
             ticker: self._market_view(self._markets[ticker], tuple(by_ticker.get(ticker, ())), now)
