@@ -12,6 +12,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
+from dora_bot.accounting import average_cost_e4
 from dora_bot.errors import StoreError
 from dora_bot.models import (
     DecisionRow,
@@ -25,7 +26,7 @@ from dora_bot.models import (
     SettlementRow,
     Side,
 )
-from dora_bot.units import ONE_E4, count_text, price_text
+from dora_bot.units import count_text, price_text
 
 Item = dict[str, Any]
 """One DynamoDB item with Python values: str, bool, Decimal, list, dict, None."""
@@ -223,13 +224,12 @@ def positions_map(positions: Iterable[Position]) -> dict[str, Item]:
 
 
 def _position_view(position: Position) -> Item:
-    net = position.net_e2
-    yes_price = price(position.cost_e6 // net)
+    net, average, zero = position.net_e2, price(average_cost_e4(position)), Decimal(0)
     return {
         "yes_qty": count(max(net, 0)),
         "no_qty": count(max(-net, 0)),
-        "avg_cost_yes": yes_price if net > 0 else Decimal(0),
-        "avg_cost_no": price(ONE_E4) - yes_price if net < 0 else Decimal(0),
+        "avg_cost_yes": average if net > 0 else zero,
+        "avg_cost_no": average if net < 0 else zero,
     }
 
 

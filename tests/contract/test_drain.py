@@ -139,9 +139,26 @@ def test_a_fill_that_another_instance_booked_otherwise_stops_the_bot(
     drain.step(clock.now())
     with SqliteJournal(tmp_path / "other.sqlite") as other:
         other.record([second.fill(count_e2=200)])  # the same trade, another size
-        with pytest.raises(InvariantViolation, match=r"booked otherwise already.*fill_size 1.* there, 2.* here"):
+        with pytest.raises(
+            InvariantViolation, match=r"booked otherwise already.*fill_size 1.* there, 2.* here"
+        ):
             Drain(other, db, lambda: lease.grip).step(clock.now())
     assert_booked(db, first)
+
+
+def test_a_trade_that_is_booked_already_is_never_booked_as_a_further_one(
+    drain: Drain, journal: SqliteJournal, db: Dynamo, clock: ManualClock, tmp_path: Path, lease: Lease
+) -> None:
+    """A bot that forgot its booked fills counts one again, on top of the stored position."""
+    book, again = Book(), Book()
+    journal.record([book.fill()])
+    drain.step(clock.now())
+    again.positions.update(book.positions)
+    with SqliteJournal(tmp_path / "forgetful.sqlite") as forgetful:
+        forgetful.record([again.fill()])
+        with pytest.raises(InvariantViolation, match=r"position_version 1 there, 2 here"):
+            Drain(forgetful, db, lambda: lease.grip).step(clock.now())
+    assert_booked(db, book)
 
 
 def test_a_position_that_is_not_the_one_before_stops_the_bot(
