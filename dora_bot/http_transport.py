@@ -245,9 +245,11 @@ class HttpTransport:
             reply = self._send(session, call, ticket)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             session.close()
-            took = self.clock.now().mono_ms - begun
+            now = self.clock.now().mono_ms
             code = "no_reply" if ticket.sent else "no_connection"
-            return Failure(ticket.sent, code, _short(error), took)
+            if now >= ticket.deadline_mono_ms:
+                code = "timeout"
+            return Failure(ticket.sent, code, _short(error), now - begun)
         finally:
             ticket.done()
             _LOCAL.ticket = None
