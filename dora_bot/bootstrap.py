@@ -7,7 +7,7 @@ first exposure write; whatever fails on the way ends the start with one clear er
 import random
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 
 from dora_bot.clock import SystemClock
@@ -16,7 +16,7 @@ from dora_bot.config_store import ConfigStore
 from dora_bot.drain import Drain
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import LeaseLost
-from dora_bot.exchange_access import allowed_hosts, connect_client, connect_transport, load_signer
+from dora_bot.exchange_access import connect_client, connect_transport, load_signer
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.execution import Executor
 from dora_bot.gate import ExposureGate
@@ -28,10 +28,10 @@ from dora_bot.kill import Sweeper
 from dora_bot.lease import Lease
 from dora_bot.main import Bot
 from dora_bot.market_feed import FeedSettings, MarketFeed
-from dora_bot.models import Instant, Place
+from dora_bot.models import AccountLimits, Instant, Place
 from dora_bot.order_diff import OrderLease
 from dora_bot.own_orders import OrderState, OwnOrder, opened
-from dora_bot.ports import Clock
+from dora_bot.ports import Clock, Feed
 from dora_bot.recovery import Recovered, load_state
 from dora_bot.rest_feed import RestFeed
 from dora_bot.risk_monitor import RiskMonitor
@@ -49,100 +49,158 @@ ACQUIRE_S = 20
 """A lease whose holder died is free after one term of 15 s and a second's margin."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What stands before anything trades: identity, storage, the lease, one connection."""
+
+    settings: Settings
+    signer: Signer
+    clock: SystemClock
+    stack: ExitStack
+    state_dir: StateDir
+    client: KalshiClient
+    limits: AccountLimits
+    db: Dynamo
+    journal: SqliteJournal
+    lease: Lease
+    telemetry: Telemetry
+    halts: HaltFile
+    inbox: ThreadInbox
+
+    def new_client(self) -> KalshiClient:
+        """A client of its own for each thread, so that a slow call of one never delays another."""
+        return _client(self.settings, self.signer, self.clock, self.stack)
+
+
 def run_bot(settings: Settings, options: RunOptions) -> int:
     """Build, start, run and stop the bot. Returns the exit code; raises `DoraError` if it cannot start."""
-    signer = load_signer(settings)
-    ceilings = settings.ceilings()
     with ExitStack() as stack:
-        clock = SystemClock()
-        state_dir = stack.enter_context(StateDir.open(settings.state_dir))
-        client = _client(settings, signer, clock, stack)
-        limits = client.get_limits()
-        db = Dynamo.connect(settings.table_prefix)
-        require_tables(db)
-        journal = stack.enter_context(SqliteJournal(state_dir.journal_path))
-        lease = _acquire(settings, state_dir.instance_id, journal, clock)
-        telemetry = Telemetry(state_dir.path)
-        stack.callback(telemetry.close)
-        store = StateStore(db)
-        drain = Drain(journal, db, lambda: lease.grip)
-        recovered = load_state(store, journal, drain, clock)
-        inbox = ThreadInbox()
-        rest = RestFeed(client, limits, recovered.fills_since_ms or clock.now().exchange_ms)
-        socket = None if settings.feed == "rest" else _socket(settings, signer, clock, inbox, rest)
-        halts = HaltFile(state_dir.path / "halts.jsonl")
+        base = _base(settings, stack)
+        store = StateStore(base.db)
+        drain = Drain(base.journal, base.db, lambda: base.lease.grip)
+        recovered = load_state(store, base.journal, drain, base.clock)
         for halt in recovered.risk.halts:
-            halts.latch(halt.reason, halt.raised_by, halt.evidence, clock.now())
-        gate = ExposureGate(lease.margin_ms, observe=options.observe)
-        state = StateManager(settings.order_prefix, _restored(recovered, clock.now()))
-        bot = Bot(
-            clock=clock,
-            inbox=inbox,
-            feed=socket or rest,
-            state=state,
-            budget=WriteBudget(limits, clock.now()),
-            executor=Executor(client, journal, gate, clock),
-            journal=journal,
-            latch=halts,
-            telemetry=telemetry,
-            lease=OrderLease(),
-            next_id=_numbered(f"{settings.order_prefix}{lease.grip.fence}-"),
-        )
-        transport = connect_transport(settings, signer, clock)
-        stack.callback(transport.close)
-        sweeper = Sweeper(transport, clock, settings.order_prefix, allow_account_wide=False)
-        keeper = Keeper(
-            reader=_client(settings, signer, clock, stack),
-            store=ConfigStore(Dynamo.connect(settings.table_prefix)),
-            feed=socket or rest,
-            inbox=inbox,
-            ceilings=ceilings,
-            on_problem=telemetry.problem,
-            held=lambda: frozenset(bot.holdings()),
-        )
-        risk = RiskMonitor(
-            reader=_client(settings, signer, clock, stack),
-            inbox=inbox,
-            latch=halts,
-            halts=halts.read,
-            gate=gate,
-            published=lambda: bot.published,
-            cancel_everything=lambda _why: sweeper.sweep(5.0),
-            on_problem=telemetry.problem,
-            started_ms=recovered.fills_since_ms,
-        )
+            base.halts.latch(halt.reason, halt.raised_by, halt.evidence, base.clock.now())
+        gate = ExposureGate(base.lease.margin_ms, observe=options.observe)
+        feed = _feed(base, recovered)
+        bot = _bot(base, feed, gate, recovered)
+        keeper = _keeper(base, feed, bot)
+        base.inbox.on_overflow = lambda: feed.resync(frozenset(keeper.resolution.configs))
+        sweeper = _sweeper(base)
         parts = Parts(
-            clock,
-            bot,
-            keeper,
-            risk,
-            socket,
-            drain,
-            lease,
-            journal,
-            store,
-            state_dir,
-            telemetry,
-            sweeper,
-            gate,
-            client,
-            db,
+            clock=base.clock,
+            bot=bot,
+            keeper=keeper,
+            risk=_risk(base, bot, gate, sweeper, recovered),
+            socket=feed if isinstance(feed, MarketFeed) else None,
+            drain=drain,
+            lease=base.lease,
+            journal=base.journal,
+            store=store,
+            state_dir=base.state_dir,
+            telemetry=base.telemetry,
+            sweeper=sweeper,
+            gate=gate,
+            client=base.client,
+            db=base.db,
         )
         return Runtime(parts, settings, options).run()
 
 
+def _base(settings: Settings, stack: ExitStack) -> _Base:
+    """In the order in which a start can fail: key and settings, lock, exchange, tables, lease."""
+    signer = load_signer(settings)
+    settings.ceilings()
+    clock = SystemClock()
+    state_dir = stack.enter_context(StateDir.open(settings.state_dir))
+    client = _client(settings, signer, clock, stack)
+    limits = client.get_limits()
+    db = Dynamo.connect(settings.table_prefix)
+    require_tables(db)
+    journal = stack.enter_context(SqliteJournal(state_dir.journal_path))
+    lease = _acquire(settings, state_dir.instance_id, journal, clock)
+    telemetry = Telemetry(state_dir.path)
+    stack.callback(telemetry.close)
+    return _Base(
+        settings=settings,
+        signer=signer,
+        clock=clock,
+        stack=stack,
+        state_dir=state_dir,
+        client=client,
+        limits=limits,
+        db=db,
+        journal=journal,
+        lease=lease,
+        telemetry=telemetry,
+        halts=HaltFile(state_dir.path / "halts.jsonl"),
+        inbox=ThreadInbox(),
+    )
+
+
+def _bot(base: _Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> Bot:
+    now = base.clock.now()
+    prefix = base.settings.order_prefix
+    return Bot(
+        clock=base.clock,
+        inbox=base.inbox,
+        feed=feed,
+        state=StateManager(prefix, _restored(recovered, now)),
+        budget=WriteBudget(base.limits, now),
+        executor=Executor(base.client, base.journal, gate, base.clock),
+        journal=base.journal,
+        latch=base.halts,
+        telemetry=base.telemetry,
+        lease=OrderLease(),
+        next_id=_numbered(f"{prefix}{base.lease.grip.fence}-"),
+    )
+
+
+def _keeper(base: _Base, feed: Feed, bot: Bot) -> Keeper:
+    return Keeper(
+        reader=base.new_client(),
+        store=ConfigStore(base.db),
+        feed=feed,
+        inbox=base.inbox,
+        ceilings=base.settings.ceilings(),
+        on_problem=base.telemetry.problem,
+        held=lambda: frozenset(bot.holdings()),
+    )
+
+
+def _risk(base: _Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered: Recovered) -> RiskMonitor:
+    return RiskMonitor(
+        reader=base.new_client(),
+        inbox=base.inbox,
+        latch=base.halts,
+        halts=base.halts.read,
+        gate=gate,
+        published=lambda: bot.published,
+        cancel_everything=lambda _why: sweeper.sweep(5.0),
+        on_problem=base.telemetry.problem,
+        started_ms=recovered.fills_since_ms,
+    )
+
+
+def _sweeper(base: _Base) -> Sweeper:
+    transport = connect_transport(base.settings, base.signer, base.clock)
+    base.stack.callback(transport.close)
+    return Sweeper(transport, base.clock, base.settings.order_prefix, allow_account_wide=False)
+
+
+def _feed(base: _Base, recovered: Recovered) -> MarketFeed | RestFeed:
+    settings = base.settings
+    rest = RestFeed(base.client, base.limits, recovered.fills_since_ms or base.clock.now().exchange_ms)
+    if settings.feed == "rest":
+        return rest
+    where = FeedSettings(settings.kalshi_ws_url, settings.signed_hosts, random.random)
+    return MarketFeed(where, base.signer, base.clock, base.inbox, rest)
+
+
 def _client(settings: Settings, signer: Signer, clock: SystemClock, stack: ExitStack) -> KalshiClient:
-    """A client of its own for each thread, so that a slow call of one never delays another."""
     client = connect_client(settings, signer, clock)
     stack.callback(client.close)
     return client
-
-
-def _socket(
-    settings: Settings, signer: Signer, clock: SystemClock, inbox: ThreadInbox, rest: RestFeed
-) -> MarketFeed:
-    where = FeedSettings(settings.kalshi_ws_url, allowed_hosts(settings), random.random)
-    return MarketFeed(where, signer, clock, inbox, rest)
 
 
 def _acquire(settings: Settings, owner: str, journal: SqliteJournal, clock: Clock) -> Lease:
