@@ -225,6 +225,13 @@ def test_a_taker_needs_cash_for_the_fee_too() -> None:
     assert bench.order("ann", BID, 50, 96).filled_e2 == 9_600
 
 
+def test_the_taker_fee_is_reserved_at_its_dearest_price() -> None:
+    bench = Bench(cash=DOLLAR_E6)
+    bench.order("bob", ASK, 50, 1)
+    assert refusal(lambda: bench.order("ann", BID, 99, 1))[1] == "insufficient_balance"
+    assert bench.order("ann", BID, 98, 1).filled_e2 == 100
+
+
 def test_rounding_is_carried_over_the_fills_of_one_order() -> None:
     bench = Bench()
     for _ in range(3):
