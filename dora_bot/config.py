@@ -33,6 +33,7 @@ _HOSTS = {
         "wss://external-api-ws.kalshi.com/trade-api/ws/v2",
     ),
 }
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _PREFIXES = {"paper": "dora_paper_", "demo": "dora_demo_", "live": "dora_"}
 
 
@@ -209,6 +210,11 @@ class Settings(BaseModel):
     def order_prefix(self) -> str:
         """What the client order ids of this bot begin with; by it own orders are told from everybody else's."""
         return self.table_prefix.replace("_", "-")
+
+    @property
+    def signed_hosts(self) -> frozenset[str]:
+        """Hosts that may see a signature: loopback for paper, the environment's own hosts otherwise."""
+        return frozenset(url.split("/")[2] for url in _HOSTS.get(self.env, ())) or _LOOPBACK
 
     def require_exchange(self) -> None:
         """Raises `ConfigError` unless there is an exchange to talk to and a key to sign with."""

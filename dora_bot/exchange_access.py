@@ -15,7 +15,6 @@ from dora_bot.exchange_client import KalshiClient
 from dora_bot.http_transport import HttpTransport
 from dora_bot.signing import Signer
 
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _SOCKET_TIMEOUT_S: Final = 5
 
 
@@ -28,18 +27,9 @@ def load_signer(settings: Settings) -> Signer:
     return Signer.from_file(settings.kalshi_key_id, settings.kalshi_private_key_path)
 
 
-def allowed_hosts(settings: Settings) -> frozenset[str]:
-    """Hosts that may see a signature: loopback for paper, the environment's own hosts otherwise."""
-    if settings.env == "paper":
-        return _LOOPBACK
-    defaults = Settings(env=settings.env)
-    hosts = (urlsplit(url).hostname for url in (defaults.kalshi_rest_url, defaults.kalshi_ws_url))
-    return frozenset(host for host in hosts if host)
-
-
 def connect_transport(settings: Settings, signer: Signer, clock: MeasuredClock) -> HttpTransport:
     """Makes no call yet. Raises `ConfigError` for an address that is not allowed in this environment."""
-    return HttpTransport(settings.kalshi_rest_url, signer.headers, clock, allowed_hosts(settings))
+    return HttpTransport(settings.kalshi_rest_url, signer.headers, clock, settings.signed_hosts)
 
 
 def connect_client(settings: Settings, signer: Signer, clock: MeasuredClock) -> KalshiClient:
@@ -50,7 +40,7 @@ def connect_client(settings: Settings, signer: Signer, clock: MeasuredClock) -> 
 def try_socket(settings: Settings, signer: Signer, clock: MeasuredClock) -> None:
     """Open the WebSocket and close it again. Raises `AuthRefused`, `ExchangeUnreachable` or `ConfigError`."""
     parts = urlsplit(settings.kalshi_ws_url)
-    if parts.hostname not in allowed_hosts(settings):
+    if parts.hostname not in settings.signed_hosts:
         raise ConfigError(f"host {parts.hostname} is not an allowed exchange host")
     headers = signer.headers("GET", parts.path, clock.now().exchange_ms)
     try:

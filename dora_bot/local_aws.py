@@ -12,12 +12,12 @@ import json
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from dora_bot.clock import SystemClock
 from dora_bot.errors import ConfigError, StoreError
 
 SAVE_EVERY_S = 2.0
@@ -79,11 +79,11 @@ class LocalAws:
 
     def serve_until(self, stop: threading.Event) -> None:
         """Save what changed every couple of seconds until ``stop`` is set."""
-        pause = SAVE_EVERY_S
+        clock, pause = SystemClock(), SAVE_EVERY_S
         while not stop.wait(pause):
-            began = time.monotonic()
+            began = clock.now().mono_ms
             self.save()
-            pause = max(SAVE_EVERY_S, _SAVE_SHARE * (time.monotonic() - began))
+            pause = max(SAVE_EVERY_S, _SAVE_SHARE * (clock.now().mono_ms - began) / 1_000)
 
     def save(self) -> None:
         """Write the state if a call may have changed it since the last time; whole or not at all."""
