@@ -1,0 +1,306 @@
+"""The operator's commands against a running paper exchange and the embedded AWS."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dora_bot.cli import main
+from dora_bot.config import Settings
+from dora_bot.config_store import GLOBAL_CONFIG
+from dora_bot.doctor import examine
+from dora_bot.dynamo import Dynamo
+from dora_bot.halts import HaltFile
+from dora_bot.items import MARKET_CONFIG, STATE
+from dora_bot.models import Side
+from dora_bot.paper.admin_actions import TRADER
+from dora_bot.paper.launch import LaunchOptions
+from dora_bot.paper.specs import OrderRequest
+from dora_bot.paper.testing import PaperServer, StaticMarket, StaticWorld
+from dora_bot.state_store import StateStore
+
+TICKER = "KXCLI-26NOV20-A"
+ITEM = ["enabled=true", "max_inventory_yes=50", "max_inventory_no=50", "min_spread=0.03", "quote_size=10"]
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[PaperServer]:
+    world = StaticWorld([StaticMarket(TICKER), StaticMarket("KXCLI-26NOV20-B", exchange_index=2)])
+    with PaperServer(LaunchOptions(profile="fast"), world.install) as server:
+        yield server
+
+
+@pytest.fixture
+def environment(db: Dynamo, exchange: PaperServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Everything set up right; returns the state directory."""
+    here = exchange.here
+    values = {
+        "DORA_KALSHI_REST_URL": here.rest_url,
+        "DORA_KALSHI_WS_URL": here.ws_url,
+        "DORA_KALSHI_KEY_ID": here.key_id,
+        "DORA_KALSHI_PRIVATE_KEY_PATH": here.private_key_path,
+        "DORA_TABLE_PREFIX": db.prefix,
+        "DORA_STATE_DIR": str(tmp_path / "state"),
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "state"
+
+
+Ran = tuple[int, list[dict[str, Any]], list[str]]
+Dora = Callable[..., Ran]
+
+
+@pytest.fixture
+def dora(environment: Path, capsys: pytest.CaptureFixture[str]) -> Dora:
+    """Run a command; returns its exit code, its records and what it told the person."""
+    assert environment
+
+    def run(*arguments: str) -> Ran:
+        code = main(arguments)
+        told = capsys.readouterr()
+        assert "Traceback" not in told.err
+        return code, [json.loads(line) for line in told.out.splitlines()], told.err.splitlines()
+
+    return run
+
+
+def rest_orders(exchange: PaperServer, count: int, prefix: str) -> None:
+    """Orders of the account, spread over both shards."""
+    for number in range(count):
+        ticker = (TICKER, "KXCLI-26NOV20-B")[number % 2]
+        request = OrderRequest(
+            ticker, Side.BID, 1_000 + 100 * number, 100, client_order_id=f"{prefix}{time.monotonic_ns()}"
+        )
+        exchange.run(lambda venue, r=request: venue.engine.create(TRADER, r, venue.now_ms()))  # type: ignore[misc]  # a default binds the loop's value
+
+
+def open_orders(exchange: PaperServer) -> int:
+    return exchange.run(lambda venue: len(venue.engine.truth(TRADER)["open_orders"]))
+
+
+# ── tables ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_tables_are_created_once_and_checked(dora: Dora, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DORA_TABLE_PREFIX", "fresh_")
+    code, _, told = dora("tables", "check")
+    assert (code, told) == (2, ["dora: table fresh_market_config is missing: run `dora tables create`"])
+    code, records, _ = dora("tables", "create")
+    assert (code, [record["status"] for record in records]) == (0, ["created"] * 4)
+    code, records, _ = dora("tables", "create")
+    assert (code, [record["status"] for record in records]) == (0, ["exists"] * 4)
+    code, records, _ = dora("tables", "check")
+    assert (code, {record["status"] for record in records}) == (0, {"ok"})
+
+
+@pytest.mark.parametrize("command", [["run"], ["status"], ["config", "show"]])
+def test_missing_tables_are_code_2_and_the_remedy(
+    command: list[str], dora: Dora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DORA_TABLE_PREFIX", "nowhere_")
+    code, _, told = dora(*command)
+    assert code == 2
+    assert "dora tables create" in told[-1]
+
+
+# ── config ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_item_is_made_changed_shown_and_its_history_told(dora: Dora, db: Dynamo) -> None:
+    code, records, told = dora("config", "set", TICKER, *ITEM, "--yes")
+    assert (code, records[0]["min_spread"], records[0]["version"]) == (0, "0.03", "1")
+    assert f"{TICKER}: quote_size: absent → 10  (more risk)" in told
+    stored = db.get(MARKET_CONFIG, {"market_id": TICKER})
+    assert (stored["enabled"], stored["min_spread"]) == (True, Decimal("0.03"))
+
+    code, records, told = dora("config", "set", TICKER, "min_spread=0.05")
+    assert (code, records[0]["version"], told) == (0, "2", [f"{TICKER}: min_spread: 0.03 → 0.05"])
+    assert records[0]["updated_at"].endswith("Z")
+
+    code, records, _ = dora("config", "show")
+    assert [record.get("key", record.get("market_id")) for record in records] == [GLOBAL_CONFIG, TICKER]
+    code, records, _ = dora("config", "history", TICKER)
+    assert [record["version"] for record in records] == ["1", "2"]
+    assert records[1]["changes"] == {"min_spread": ["0.03", "0.05"]}
+
+
+def test_more_risk_needs_a_yes_where_nobody_can_be_asked(dora: Dora, db: Dynamo) -> None:
+    dora("config", "set", TICKER, *ITEM, "--yes")
+    code, records, told = dora("config", "set", TICKER, "quote_size=20")
+    assert (code, records) == (2, [])
+    assert "--yes" in told[-1]
+    assert db.get(MARKET_CONFIG, {"market_id": TICKER})["quote_size"] == 10
+
+
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        ("quote_size=-5", "quote_size"),
+        ("min_spread=NaN", "min_spread"),
+        ("quote_size=1000", "quote_size is larger"),
+        ("max_inventory_yes=5000", "ceiling"),
+        ("strategy=martingale", "strategy"),
+        ("min_spred=0.05", "min_spred"),
+    ],
+)
+def test_a_bad_value_is_named_and_nothing_is_written(word: str, named: str, dora: Dora, db: Dynamo) -> None:
+    dora("config", "set", TICKER, *ITEM, "--yes")
+    before = db.get(MARKET_CONFIG, {"market_id": TICKER})
+    code, records, told = dora("config", "set", TICKER, word, "--yes")
+    assert (code, records, len(told)) == (2, [], 1)
+    assert named in told[0]
+    assert db.get(MARKET_CONFIG, {"market_id": TICKER}) == before
+
+
+def test_an_item_for_a_market_that_does_not_exist_is_refused(dora: Dora, db: Dynamo) -> None:
+    code, _, told = dora("config", "set", "KXNOSUCH-1", *ITEM, "--yes")
+    assert code == 2
+    assert "KXNOSUCH-1 is unknown" in told[-1]
+    assert not db.get(MARKET_CONFIG, {"market_id": "KXNOSUCH-1"})
+
+
+def test_a_market_inherits_from_its_series_and_says_so(dora: Dora) -> None:
+    dora("config", "set", "series#KXCLI", *ITEM, "--yes")
+    code, _, _ = dora("config", "set", TICKER, "min_spread=0.07", "--yes")
+    assert code == 0
+    _, (shown,), _ = dora("config", "show", TICKER)
+    assert (shown["min_spread"], shown["quote_size"]) == ("0.07", "10")
+    assert shown["inherited_from"]["quote_size"] == "series#KXCLI"
+    assert "min_spread" not in shown["inherited_from"]
+
+
+def test_the_global_item_is_edited_by_its_own_rules(dora: Dora, db: Dynamo) -> None:
+    code, _, told = dora("config", "set", "global", "max_daily_loss=50")
+    assert (code, told) == (0, ["global: max_daily_loss: 100 → 50"])
+    assert db.get(STATE, {"key": GLOBAL_CONFIG})["max_daily_loss"] == 50
+    code, _, told = dora("config", "set", "global", "max_total_exposure=1000000", "--yes")
+    assert code == 2
+    assert "ceiling" in told[-1]
+    code, records, _ = dora("config", "history", "global")
+    assert records[0]["changes"] == {"max_daily_loss": ["100", "50"]}
+
+
+# ── stopping ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_cancel_all_leaves_nothing_on_any_shard(dora: Dora, exchange: PaperServer) -> None:
+    rest_orders(exchange, 4, "foreign-")
+    code, (record,), _ = dora("cancel-all")
+    assert (code, record["open_orders"], open_orders(exchange)) == (0, 0, 0)
+    assert record["seconds"] < 10
+
+
+def test_a_halt_is_latched_told_and_cancels_only_what_is_ours(
+    dora: Dora, exchange: PaperServer, db: Dynamo, environment: Path
+) -> None:
+    prefix = Settings.from_environ(os.environ).order_prefix
+    rest_orders(exchange, 3, prefix)
+    rest_orders(exchange, 1, "somebody-else-")
+    code, (record,), _ = dora("halt", "--reason", "news")
+    assert (code, record["open_orders"], record["halt_id"], open_orders(exchange)) == (0, 0, "H1", 1)
+    assert [halt.reason for halt in HaltFile(environment / "halts.jsonl").read().halts] == ["news"]
+    assert [halt.halt_id for halt in StateStore(db).risk_state().halts] == ["H1"]
+
+    code, (record,), _ = dora("resume", "H1")
+    assert (code, record) == (0, {"resumed": "H1", "halts": []})
+    assert not HaltFile(environment / "halts.jsonl").read().halts
+    assert not StateStore(db).risk_state().halts
+    dora("cancel-all")
+
+
+def test_a_halt_needs_no_database(
+    dora: Dora,
+    exchange: PaperServer,
+    environment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    free_port: Callable[[], int],
+) -> None:
+    rest_orders(exchange, 2, Settings.from_environ(os.environ).order_prefix)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    code, (record,), told = dora("halt", "--reason", "database down")
+    assert (code, record["open_orders"], open_orders(exchange)) == (0, 0, 0)
+    assert HaltFile(environment / "halts.jsonl").read().halts
+    assert any("DynamoDB does not know" in line for line in told)
+
+
+def test_a_wrong_key_is_code_4(dora: Dora, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DORA_KALSHI_KEY_ID", "00000000-0000-0000-0000-000000000000")
+    code, _, told = dora("cancel-all")
+    assert code == 4
+    assert "401" in told[-1]
+
+
+# ── looking ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_without_a_bot_the_status_comes_from_dynamodb(dora: Dora, db: Dynamo) -> None:
+    held = {
+        "yes_qty": Decimal(0),
+        "no_qty": Decimal("3.5"),
+        "avg_cost_yes": Decimal(0),
+        "avg_cost_no": Decimal("0.6"),
+    }
+    db.put(STATE, {"key": "positions", "positions": {TICKER: held}, "updated_at": "2026-11-20T12:00:00.000Z"})
+    code, (found,), _ = dora("status", "--json")
+    assert (code, found["posture"]) == (0, "STOPPED")
+    assert found["positions"] == {TICKER: {"net": "-3.50", "avg_cost": "0.6000"}}
+
+
+def test_doctor_finds_nothing_wrong_and_sends_no_order(dora: Dora, exchange: PaperServer) -> None:
+    dora("config", "set", TICKER, *ITEM, "--yes")
+    code, records, _ = dora("doctor")
+    assert [record for record in records if not record["ok"]] == []
+    assert code == 0
+    assert {record["check"] for record in records} >= {
+        "keys",
+        "exchange",
+        "clock",
+        "auth",
+        "limits",
+        "tables",
+        "feed",
+    }
+    sent = exchange.run(
+        lambda venue: [e for e in venue.journal.after(0) if e.get("method") not in (None, "GET")]
+    )
+    assert [entry for entry in sent if entry["path"].endswith("/orders")] == []
+
+
+def findings() -> dict[str, str]:
+    """What doctor finds wrong, by check."""
+    return {f.check: f.detail for f in examine(Settings.from_environ(os.environ)) if not f.ok}
+
+
+def test_doctor_names_each_thing_that_is_wrong(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int], exchange: PaperServer
+) -> None:
+    assert environment
+    with monkeypatch.context() as patch:
+        patch.setenv("DORA_TABLE_PREFIX", "nowhere_")
+        found = findings()
+        assert "dora tables create" in found["tables"]
+        assert found["global_config"].startswith("not tried")
+    with monkeypatch.context() as patch:
+        patch.setenv("DORA_KALSHI_KEY_ID", "00000000-0000-0000-0000-000000000000")
+        assert "check that the key id belongs" in findings()["auth"]
+    with monkeypatch.context() as patch:
+        patch.setenv("DORA_KALSHI_REST_URL", f"http://127.0.0.1:{free_port()}/trade-api/v2")
+        found = findings()
+        assert "start the exchange" in found["exchange"]
+        assert found["auth"].startswith("not tried")
+    with monkeypatch.context() as patch:
+        patch.setenv("DORA_KALSHI_WS_URL", f"ws://127.0.0.1:{free_port()}/trade-api/ws/v2")
+        assert list(findings()) == ["market_config", "feed"]
+
+
+def test_doctor_fails_with_code_1(dora: Dora) -> None:
+    code, records, told = dora("doctor")
+    assert code == 1
+    assert [record["check"] for record in records if not record["ok"]] == ["market_config"]
+    assert told == ["dora: 1 checks failed; each detail says what to do"]
