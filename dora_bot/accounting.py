@@ -7,7 +7,12 @@ toward zero; the rounding stays in the open cost, so `cash_e6` is always the exa
 
 from dataclasses import replace
 
-from dora_bot.models import Fill, Position, Settlement, Side
+from dora_bot.models import (
+    Fill,
+    Position,
+    Settlement,
+    Side,
+)
 from dora_bot.units import ONE_E4
 
 
@@ -36,7 +41,10 @@ def _trade(position: Position, change_e2: int, price_e4: int) -> tuple[Position,
     realised = proceeds - released
     opened = sign * (abs(change_e2) - closing) * price_e4
     moved = replace(
-        position, net_e2=net + change_e2, cost_e6=cost - released + opened, realised_e6=position.realised_e6 + realised
+        position,
+        net_e2=net + change_e2,
+        cost_e6=cost - released + opened,
+        realised_e6=position.realised_e6 + realised,
     )
     return moved, realised
 

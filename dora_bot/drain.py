@@ -26,8 +26,14 @@ from dora_bot.items import (
 )
 from dora_bot.journal import QueuedRow, SqliteJournal
 from dora_bot.lease import Grip
-from dora_bot.models import DecisionRow, FillRow, Halt, Instant, OrderRow, SettlementRow
+from dora_bot.models import Halt, Instant
 from dora_bot.ports import Clock
+from dora_bot.records import (
+    DecisionRow,
+    FillRow,
+    OrderRow,
+    SettlementRow,
+)
 from dora_bot.state_store import Published, StateStore
 
 _CHUNK = 100

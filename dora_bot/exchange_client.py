@@ -23,6 +23,7 @@ from dora_bot.errors import (
     RateLimited,
     WireError,
 )
+from dora_bot.events import BookSnapshot, PublicTrade
 from dora_bot.http_transport import Call, Failure, HttpTransport, Reply
 from dora_bot.market_catalog import MarketCatalog
 from dora_bot.models import (
@@ -30,7 +31,6 @@ from dora_bot.models import (
     Action,
     Amend,
     Balance,
-    BookSnapshot,
     Cancel,
     ExchangeOrder,
     ExchangePosition,
@@ -40,7 +40,6 @@ from dora_bot.models import (
     Outcome,
     OutcomeKind,
     Place,
-    PublicTrade,
     Settlement,
 )
 from dora_bot.signing import Signer

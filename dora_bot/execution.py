@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from dora_bot.errors import StoreError
-from dora_bot.models import Action, Amend, Cancel, Instant, Outcome, OutcomeKind, Place
+from dora_bot.models import (
+    Action,
+    Amend,
+    Cancel,
+    Instant,
+    Outcome,
+    OutcomeKind,
+    Place,
+)
 from dora_bot.ports import Clock, Exchange, Gate, Journal
 
 Kind = TypeVar("Kind", bound=Action)

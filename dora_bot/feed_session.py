@@ -16,8 +16,8 @@ from dora_bot import kalshi_events as events
 from dora_bot import kalshi_frames as frames
 from dora_bot import wire_values as values
 from dora_bot.errors import WireError
+from dora_bot.events import BookLost, BookSnapshot
 from dora_bot.kalshi_frames import Frame, OtherFrame
-from dora_bot.models import BookLost, BookSnapshot
 
 BOOK = "orderbook_delta"
 MARKET_CHANNELS = (BOOK, "ticker", "trade")

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from dora_bot.models import HaltsChanged, Instant
+from dora_bot.events import HaltsChanged
+from dora_bot.models import Instant
 
 
 class ExposureGate:

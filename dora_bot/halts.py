@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dora_bot.errors import StoreError
-from dora_bot.models import Halt, HaltsChanged, Instant
+from dora_bot.events import HaltsChanged
+from dora_bot.models import Halt, Instant
 
 
 class HaltFile:

@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from dora_bot.models import BookDelta, BookLost
+from dora_bot.events import BookDelta, BookLost
 
 CAPACITY = 200_000
 """About ten seconds of the fastest feed measured; a tick that is further behind must not work it off."""

@@ -15,16 +15,18 @@ from typing import Any
 from dora_bot.accounting import average_cost_e4
 from dora_bot.errors import StoreError
 from dora_bot.models import (
-    DecisionRow,
     ExchangeOrder,
-    FillRow,
     Halt,
     Level,
-    OrderRow,
     Position,
     Quote,
-    SettlementRow,
     Side,
+)
+from dora_bot.records import (
+    DecisionRow,
+    FillRow,
+    OrderRow,
+    SettlementRow,
 )
 from dora_bot.units import count_text, price_text
 

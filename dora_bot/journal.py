@@ -20,13 +20,15 @@ from dora_bot.models import (
     Action,
     Amend,
     Cancel,
-    DecisionRow,
-    FillRow,
     Instant,
-    OrderRow,
     Outcome,
     OutcomeKind,
     Place,
+)
+from dora_bot.records import (
+    DecisionRow,
+    FillRow,
+    OrderRow,
     Row,
     SettlementRow,
 )

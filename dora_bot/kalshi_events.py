@@ -8,6 +8,16 @@ import msgspec
 
 from dora_bot import wire_values as values
 from dora_bot.errors import WireError
+from dora_bot.events import (
+    BookDelta,
+    FillSeen,
+    GroupSeen,
+    LifecycleSeen,
+    OrderSeen,
+    PositionSeen,
+    PublicTrade,
+    TickerSeen,
+)
 from dora_bot.kalshi_frames import (
     DeltaMsg,
     FillMsg,
@@ -19,18 +29,10 @@ from dora_bot.kalshi_frames import (
     TradeMsg,
 )
 from dora_bot.models import (
-    BookDelta,
     ExchangeOrder,
     ExchangePosition,
     Fill,
-    FillSeen,
-    GroupSeen,
     Level,
-    LifecycleSeen,
-    OrderSeen,
-    PositionSeen,
-    PublicTrade,
-    TickerSeen,
 )
 from dora_bot.units import ONE_E4, parse_count
 

@@ -9,11 +9,7 @@ import msgspec
 
 from dora_bot import wire_values as values
 from dora_bot.errors import WireError
-from dora_bot.models import (
-    AccountLimits,
-    BucketLimit,
-    ExchangeStatus,
-)
+from dora_bot.models import AccountLimits, BucketLimit, ExchangeStatus
 
 _CANCEL_PATH = "/portfolio/events/orders/:order_id"
 

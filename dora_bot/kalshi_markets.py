@@ -7,7 +7,8 @@ from decimal import Decimal
 import msgspec
 
 from dora_bot import wire_values as values
-from dora_bot.models import FeeTerms, Market, MarketStatus, PublicTrade
+from dora_bot.events import PublicTrade
+from dora_bot.models import FeeTerms, Market, MarketStatus
 
 # ── markets, events, series ─────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,14 @@ import msgspec
 
 from dora_bot import wire_values as values
 from dora_bot.errors import WireError
-from dora_bot.models import Action, Amend, Cancel, Outcome, OutcomeKind, Place
+from dora_bot.models import (
+    Action,
+    Amend,
+    Cancel,
+    Outcome,
+    OutcomeKind,
+    Place,
+)
 
 ORDER_EXISTS = "order_already_exists"
 PAUSES = frozenset({"trading_is_paused", "exchange_is_paused"})

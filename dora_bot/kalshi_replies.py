@@ -8,9 +8,9 @@ import msgspec
 
 from dora_bot import wire_values as values
 from dora_bot.errors import WireError
+from dora_bot.events import BookSnapshot
 from dora_bot.models import (
     Balance,
-    BookSnapshot,
     ExchangeOrder,
     ExchangePosition,
     Fill,

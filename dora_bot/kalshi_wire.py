@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from dora_bot.models import Amend, Cancel, Place, TimeInForce
+from dora_bot.models import (
+    Amend,
+    Cancel,
+    Place,
+    TimeInForce,
+)
 from dora_bot.units import count_text, price_text
 
 SUBACCOUNT = 0

@@ -11,7 +11,8 @@ from dora_bot.config import Ceilings
 from dora_bot.config_resolution import Resolution, is_template, resolve
 from dora_bot.config_store import ConfigItem, ConfigStore
 from dora_bot.errors import DoraError
-from dora_bot.models import AccountLimits, CatalogChanged, Instant, Market, StatusChanged
+from dora_bot.events import CatalogChanged, StatusChanged
+from dora_bot.models import AccountLimits, Instant, Market
 from dora_bot.ports import AccountReader, Feed, Inbox
 from dora_bot.views import ConfigChanged
 

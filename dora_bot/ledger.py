@@ -13,7 +13,12 @@ from typing import Any
 from dora_bot.accounting import apply_fill, apply_settlement, cash_e6
 from dora_bot.errors import StoreError
 from dora_bot.items import parse_timestamp, scaled, text
-from dora_bot.models import Fill, Position, Settlement, Side
+from dora_bot.models import (
+    Fill,
+    Position,
+    Settlement,
+    Side,
+)
 from dora_bot.units import ONE_E4, count_text, money_text
 
 _SIDES = {"buy": Side.BID, "sell": Side.ASK}

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dora_bot import risk_manager, strategy
+from dora_bot.events import AccountRead
 from dora_bot.execution import Executor
-from dora_bot.models import AccountRead, FillRow, Instant
+from dora_bot.models import Instant
 from dora_bot.order_diff import OrderLease, cancel, diff, outran
 from dora_bot.ports import Clock, Feed, HaltLatch, Inbox, Journal, Telemetry
 from dora_bot.reconcile import Reconciler
+from dora_bot.records import FillRow
 from dora_bot.state_manager import StateManager
 from dora_bot.tick_report import Decisions, TickReport
 from dora_bot.views import Decision, Posture, Stance, View

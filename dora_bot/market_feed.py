@@ -17,8 +17,14 @@ import websocket
 
 from dora_bot.clock import MeasuredClock
 from dora_bot.errors import ConfigError
+from dora_bot.events import (
+    BookDelta,
+    BookSnapshot,
+    FeedDown,
+    FeedUp,
+)
 from dora_bot.feed_session import FeedSession
-from dora_bot.models import BookDelta, BookSnapshot, FeedDown, FeedUp, Instant
+from dora_bot.models import Instant
 from dora_bot.ports import Inbox
 from dora_bot.signing import Signer
 from dora_bot.wire_values import MAX_FRAME_BYTES

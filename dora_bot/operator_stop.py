@@ -12,10 +12,10 @@ from dora_bot.clock import SystemClock
 from dora_bot.config import Settings
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import DoraError, Usage
+from dora_bot.events import HaltsChanged
 from dora_bot.exchange_access import connect_transport, load_signer
 from dora_bot.halts import HaltFile
 from dora_bot.kill import Sweeper, Swept
-from dora_bot.models import HaltsChanged
 from dora_bot.state_store import StateStore
 
 PATIENCE_S: Final = 30.0

@@ -10,7 +10,13 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from dora_bot.models import BookDelta, BookLost, BookSnapshot, BookView, Instant, Level, Side
+from dora_bot.events import BookDelta, BookLost, BookSnapshot
+from dora_bot.models import (
+    BookView,
+    Instant,
+    Level,
+    Side,
+)
 
 DEPTH = 10
 """Levels shown to strategies on each side."""

@@ -9,7 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dora_bot.config import MarketConfig
-from dora_bot.models import Amend, BookView, Cancel, Instant, Place, Quote, Side
+from dora_bot.models import (
+    Amend,
+    BookView,
+    Cancel,
+    Instant,
+    Place,
+    Quote,
+    Side,
+)
 from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.views import MarketView
 from dora_bot.write_budget import Wanted, Worth
@@ -85,7 +93,9 @@ def _cancel_is_due(order: OwnOrder, now: Instant) -> bool:
     )
 
 
-def _place(quote: Quote, view: MarketView, lease: OrderLease, next_id: Callable[[], str], now: Instant) -> Place:
+def _place(
+    quote: Quote, view: MarketView, lease: OrderLease, next_id: Callable[[], str], now: Instant
+) -> Place:
     shard = view.market.exchange_index
     return Place(
         client_order_id=next_id(),
@@ -100,7 +110,9 @@ def _place(quote: Quote, view: MarketView, lease: OrderLease, next_id: Callable[
     )
 
 
-def _change(order: OwnOrder, quote: Quote, view: MarketView, lease: OrderLease, now: Instant) -> Wanted | None:
+def _change(
+    order: OwnOrder, quote: Quote, view: MarketView, lease: OrderLease, now: Instant
+) -> Wanted | None:
     remaining = order.remaining_e2
     off = abs(view.market.grid.ticks_between(order.price_e4, quote.price_e4))
     left_ms = order.expiration_ms - now.exchange_ms

@@ -15,12 +15,12 @@ from dora_bot.models import (
     ExchangeOrder,
     Fill,
     Instant,
-    OrderRow,
     Outcome,
     OutcomeKind,
     Place,
 )
 from dora_bot.own_orders import OrderState, OwnOrder
+from dora_bot.records import OrderRow
 
 TOMBSTONE_MS = 600_000
 """Finished orders are remembered this long (FAULTS I14)."""

@@ -8,7 +8,17 @@ row in a read that may be old is not evidence, and a finished order never comes 
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from dora_bot.models import Action, Amend, Cancel, ExchangeOrder, Instant, Outcome, OutcomeKind, Place, Side
+from dora_bot.models import (
+    Action,
+    Amend,
+    Cancel,
+    ExchangeOrder,
+    Instant,
+    Outcome,
+    OutcomeKind,
+    Place,
+    Side,
+)
 
 SIGNATURE_WINDOW_MS = 30_000
 """A create can no longer land once its signed timestamp is this old: the exchange refuses the signature."""

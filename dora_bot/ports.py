@@ -7,25 +7,24 @@ Writes never raise for what the exchange or the network does: each ends in exact
 from collections.abc import Sequence
 from typing import Protocol
 
+from dora_bot.events import BookSnapshot, HaltsChanged
 from dora_bot.models import (
     AccountLimits,
     Action,
     Amend,
     Balance,
-    BookSnapshot,
     Cancel,
     ExchangeOrder,
     ExchangePosition,
     ExchangeStatus,
     Fill,
-    HaltsChanged,
     Instant,
     Market,
     Outcome,
     Place,
-    Row,
     Settlement,
 )
+from dora_bot.records import Row
 
 
 class Clock(Protocol):

@@ -7,7 +7,8 @@ looked at before fills, so that an adopted order's missed fills are booked exact
 from dataclasses import dataclass, field
 
 from dora_bot import own_orders
-from dora_bot.models import AccountRead, ExchangeOrder, Instant
+from dora_bot.events import AccountRead
+from dora_bot.models import ExchangeOrder, Instant
 from dora_bot.state_manager import StateManager
 from dora_bot.units import count_text
 

@@ -6,9 +6,10 @@ pace follows the read budget, so that a hundred markets on the smallest tier are
 """
 
 from dora_bot.errors import ExchangeError
+from dora_bot.events import BookLost, BookSnapshot, FillSeen
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.kalshi_wire import MAX_BOOK_TICKERS
-from dora_bot.models import AccountLimits, BookLost, BookSnapshot, FillSeen, Instant
+from dora_bot.models import AccountLimits, Instant
 
 SHARE = 0.5
 """Part of the read budget this may use; the risk thread's reads and the keeper need the rest."""

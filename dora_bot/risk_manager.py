@@ -9,7 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dora_bot.accounting import worst_case_loss_e6
-from dora_bot.models import Action, Amend, Cancel, Place, Side
+from dora_bot.models import (
+    Action,
+    Amend,
+    Cancel,
+    Place,
+    Side,
+)
 from dora_bot.own_orders import OwnOrder
 from dora_bot.units import ONE_E4, count_text, money_text, price_text
 from dora_bot.views import MarketView, Posture, Stance, View

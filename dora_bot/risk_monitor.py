@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from dora_bot import risk_manager
 from dora_bot.errors import AuthRefused, DoraError
+from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
-from dora_bot.models import AccountRead, Balance, HaltsChanged, Instant
+from dora_bot.models import Balance, Instant
 from dora_bot.ports import AccountReader, HaltLatch, Inbox
 from dora_bot.views import View
 

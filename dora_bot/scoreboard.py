@@ -4,7 +4,12 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dora_bot.models import Amend, Cancel, Fill, Place
+from dora_bot.models import (
+    Amend,
+    Cancel,
+    Fill,
+    Place,
+)
 from dora_bot.reconcile import Reconciled
 from dora_bot.tick_report import TickReport
 

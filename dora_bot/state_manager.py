@@ -11,40 +11,40 @@ from types import MappingProxyType
 from dora_bot import own_orders, valuation
 from dora_bot.accounting import apply_fill, apply_settlement, worst_case_loss_e6
 from dora_bot.config import GlobalConfig, MarketConfig
-from dora_bot.models import (
-    Action,
+from dora_bot.events import (
     BookDelta,
     BookLost,
     BookSnapshot,
-    BookView,
     CatalogChanged,
-    ExchangeStatus,
     FeedDown,
     FeedUp,
-    Fill,
-    FillRow,
     FillSeen,
     GroupSeen,
     HaltsChanged,
-    Instant,
     LifecycleSeen,
-    Market,
-    MarketStatus,
     OrderSeen,
-    Outcome,
-    Position,
     PositionSeen,
     PublicTrade,
-    Row,
-    Settlement,
-    SettlementRow,
-    Side,
     StatusChanged,
     TickerSeen,
+)
+from dora_bot.models import (
+    Action,
+    BookView,
+    ExchangeStatus,
+    Fill,
+    Instant,
+    Market,
+    MarketStatus,
+    Outcome,
+    Position,
+    Settlement,
+    Side,
 )
 from dora_bot.order_book import Books
 from dora_bot.order_store import OrderStore
 from dora_bot.own_orders import OrderState, OwnOrder
+from dora_bot.records import FillRow, Row, SettlementRow
 from dora_bot.refusals import Refusals
 from dora_bot.views import ConfigChanged, MarketView, View
 

@@ -7,7 +7,12 @@ from typing import Any
 
 from dora_bot import __version__
 from dora_bot.accounting import average_cost_e4, unrealised_e6
-from dora_bot.models import Fill, Halt, Level, Side
+from dora_bot.models import (
+    Fill,
+    Halt,
+    Level,
+    Side,
+)
 from dora_bot.own_orders import OwnOrder
 from dora_bot.scoreboard import Scoreboard, percentile
 from dora_bot.units import count_text, money_text, price_text

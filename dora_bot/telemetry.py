@@ -15,7 +15,12 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
-from dora_bot.models import Amend, Cancel, OutcomeKind, Place
+from dora_bot.models import (
+    Amend,
+    Cancel,
+    OutcomeKind,
+    Place,
+)
 from dora_bot.reconcile import Reconciled
 from dora_bot.scoreboard import Scoreboard
 from dora_bot.tick_report import TickReport

@@ -3,7 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dora_bot.models import Amend, Cancel, DecisionRow, Fill, Instant, Outcome, OutcomeKind, Place, Quote
+from dora_bot.models import (
+    Amend,
+    Cancel,
+    Fill,
+    Instant,
+    Outcome,
+    OutcomeKind,
+    Place,
+    Quote,
+)
+from dora_bot.records import DecisionRow
 from dora_bot.risk_manager import Verdict
 from dora_bot.views import Decision, Stance, View
 

@@ -11,7 +11,12 @@ from datetime import UTC, datetime
 
 from dora_bot import fees
 from dora_bot.accounting import unrealised_e6
-from dora_bot.models import BookView, FeeTerms, Market, Position
+from dora_bot.models import (
+    BookView,
+    FeeTerms,
+    Market,
+    Position,
+)
 from dora_bot.units import ONE_E4
 
 
@@ -54,7 +59,9 @@ def liquidation_e6(position: Position, known: Mark | None, terms: FeeTerms) -> i
     if position.net_e2 == 0 or known is None:
         return 0
     price = known.bid_e4 if position.net_e2 > 0 else known.ask_e4
-    return unrealised_e6(position, price) - fees.trade_fee_e6(terms, price, abs(position.net_e2), is_taker=True)
+    return unrealised_e6(position, price) - fees.trade_fee_e6(
+        terms, price, abs(position.net_e2), is_taker=True
+    )
 
 
 def middle_e6(position: Position, known: Mark | None) -> int:

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from dora_bot.config import GlobalConfig, MarketConfig
-from dora_bot.models import BookView, ExchangeStatus, Halt, Instant, Market, Position, Quote
+from dora_bot.models import (
+    BookView,
+    ExchangeStatus,
+    Halt,
+    Instant,
+    Market,
+    Position,
+    Quote,
+)
 from dora_bot.own_orders import OwnOrder
 from dora_bot.valuation import Day
 

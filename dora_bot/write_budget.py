@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from dora_bot.models import AccountLimits, Action, Amend, BucketLimit, Cancel, Instant, Place
+from dora_bot.models import (
+    AccountLimits,
+    Action,
+    Amend,
+    BucketLimit,
+    Cancel,
+    Instant,
+    Place,
+)
 
 SAFE_SHARE = 0.3
 """Share of the bucket's capacity that exposure writes may not touch (FAULTS B08)."""
@@ -91,7 +99,11 @@ class WriteBudget:
 def withdrawal(amend: Amend) -> Cancel:
     """Take the quote away now; it comes back when there are tokens for it."""
     return Cancel(
-        amend.client_order_id, amend.order_id, amend.ticker, amend.exchange_index, f"no budget to amend: {amend.reason}"
+        amend.client_order_id,
+        amend.order_id,
+        amend.ticker,
+        amend.exchange_index,
+        f"no budget to amend: {amend.reason}",
     )
 
 

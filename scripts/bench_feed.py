@@ -15,8 +15,9 @@ from pathlib import Path
 
 import msgspec
 
+from dora_bot.events import BookDelta, BookLost, BookSnapshot
 from dora_bot.feed_session import BOOK, FeedSession
-from dora_bot.models import BookDelta, BookLost, BookSnapshot, Instant
+from dora_bot.models import Instant
 from dora_bot.order_book import Books
 
 TAPE = Path(__file__).resolve().parents[2] / "shared/data/ws_kxbtc15m/20260513T1333.frames.jsonl.gz"

@@ -18,19 +18,21 @@ from pathlib import Path
 from dora_bot.accounting import apply_fill
 from dora_bot.journal import SqliteJournal
 from dora_bot.models import (
-    DecisionRow,
     Fill,
-    FillRow,
     Instant,
     Level,
-    OrderRow,
     Outcome,
     OutcomeKind,
     Place,
     Position,
     Quote,
-    Row,
     Side,
+)
+from dora_bot.records import (
+    DecisionRow,
+    FillRow,
+    OrderRow,
+    Row,
 )
 
 TICKER = "KXBENCH-26NOV20-T1"

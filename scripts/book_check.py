@@ -16,8 +16,14 @@ from pathlib import Path
 
 import msgspec
 
+from dora_bot.events import (
+    BookDelta,
+    BookLost,
+    BookSnapshot,
+    TickerSeen,
+)
 from dora_bot.feed_session import BOOK, FeedSession
-from dora_bot.models import BookDelta, BookLost, BookSnapshot, Instant, TickerSeen
+from dora_bot.models import Instant
 from dora_bot.order_book import Book, Books
 from dora_bot.units import ONE_E4
 

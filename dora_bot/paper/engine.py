@@ -8,7 +8,12 @@ appends events, which `drain_events` hands over in one total order. The same cal
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from dora_bot.models import FeeTerms, Level, PriceGrid, Side
+from dora_bot.models import (
+    FeeTerms,
+    Level,
+    PriceGrid,
+    Side,
+)
 from dora_bot.paper.accounts import Account
 from dora_bot.paper.events import EngineEvent
 from dora_bot.paper.groups import Groups

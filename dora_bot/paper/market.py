@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 from dora_bot.errors import ConfigError
 from dora_bot.fees import fee_rates
-from dora_bot.models import FeeTerms, Level, MarketStatus, Side
+from dora_bot.models import (
+    FeeTerms,
+    Level,
+    MarketStatus,
+    Side,
+)
 from dora_bot.paper.orders import Order
 from dora_bot.paper.specs import BookCut, MarketSpec, MarketView, TradeView
 

@@ -9,7 +9,14 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from dora_bot.fees import OCTOBER, FeeRounding
-from dora_bot.models import FeeTerms, Level, MarketStatus, PriceGrid, Side, TimeInForce
+from dora_bot.models import (
+    FeeTerms,
+    Level,
+    MarketStatus,
+    PriceGrid,
+    Side,
+    TimeInForce,
+)
 
 SelfTradePrevention = Literal["taker_at_cross", "maker"]
 

@@ -11,7 +11,12 @@ from itertools import count
 from math import exp
 from random import Random
 
-from dora_bot.models import Level, MarketStatus, Side, TimeInForce
+from dora_bot.models import (
+    Level,
+    MarketStatus,
+    Side,
+    TimeInForce,
+)
 from dora_bot.paper.engine import Exchange
 from dora_bot.paper.latent import Latent, Posterior, Threshold
 from dora_bot.paper.market_mix import EventPlan, Profile, SeriesPlan, default_mix, plan_event

@@ -9,7 +9,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from dora_bot.models import FeeTerms, Level, MarketStatus, PriceGrid, Side
+from dora_bot.models import (
+    FeeTerms,
+    Level,
+    MarketStatus,
+    PriceGrid,
+    Side,
+)
 from dora_bot.paper.specs import BookCut, EventSpec, MarketView, SeriesSpec, TradeView
 from dora_bot.units import ONE_E4, count_text, price_text
 

@@ -14,7 +14,8 @@ from dora_bot.items import DECISION_LOG, STATE, TRADE_LOG
 from dora_bot.journal import SqliteJournal
 from dora_bot.lease import Lease
 from dora_bot.ledger import fold
-from dora_bot.models import ExchangeOrder, Halt, Row, Side
+from dora_bot.models import ExchangeOrder, Halt, Side
+from dora_bot.records import Row
 from dora_bot.state_store import OPEN_ORDERS, POSITIONS, Published, StateStore
 from tests.fakes.aws import FaultyProxy
 from tests.fakes.bookings import Book, decision_row, order_row

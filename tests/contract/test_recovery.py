@@ -16,7 +16,12 @@ from dora_bot.items import STATE, TRADE_LOG
 from dora_bot.journal import SqliteJournal
 from dora_bot.lease import Lease
 from dora_bot.ledger import fold
-from dora_bot.models import Halt, Instant, Place, Side
+from dora_bot.models import (
+    Halt,
+    Instant,
+    Place,
+    Side,
+)
 from dora_bot.recovery import OVERLAP_MS, Recovered, load_state
 from dora_bot.state_store import Published, StateStore
 from tests.fakes.aws import FaultyProxy

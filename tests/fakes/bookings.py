@@ -2,16 +2,18 @@
 
 from dora_bot.accounting import apply_fill, apply_settlement
 from dora_bot.models import (
-    DecisionRow,
     Fill,
-    FillRow,
     Level,
-    OrderRow,
     Position,
     Quote,
     Settlement,
-    SettlementRow,
     Side,
+)
+from dora_bot.records import (
+    DecisionRow,
+    FillRow,
+    OrderRow,
+    SettlementRow,
 )
 from tests.fakes.manual_clock import NOON_MS
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from dora_bot.accounting import worst_case_loss_e6
 from dora_bot.config import Ceilings, GlobalConfig, MarketConfig, global_config, market_config
+from dora_bot.events import BookSnapshot
 from dora_bot.models import (
     Action,
-    BookSnapshot,
     BookView,
     ExchangeStatus,
     FeeTerms,

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from dora_bot.events import BookSnapshot
 from dora_bot.models import (
     AccountLimits,
     Action,
     Amend,
     Balance,
-    BookSnapshot,
     BucketLimit,
     Cancel,
     ExchangeOrder,

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from dora_bot.models import FeeTerms, PriceGrid, Side, TimeInForce
+from dora_bot.models import (
+    FeeTerms,
+    PriceGrid,
+    Side,
+    TimeInForce,
+)
 from dora_bot.paper.engine import Exchange
 from dora_bot.paper.events import EngineEvent
 from dora_bot.paper.specs import (

@@ -5,20 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dora_bot.errors import InvariantViolation, StoreError
+from dora_bot.events import BookDelta, BookLost, HaltsChanged
 from dora_bot.models import (
     Action,
-    BookDelta,
-    BookLost,
-    FillRow,
     Halt,
-    HaltsChanged,
     Instant,
     Outcome,
     OutcomeKind,
     Place,
-    Row,
-    SettlementRow,
 )
+from dora_bot.records import FillRow, Row, SettlementRow
 
 
 class ListInbox:

@@ -20,7 +20,13 @@ from dora_bot.errors import (
 )
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.http_transport import HttpTransport
-from dora_bot.models import Amend, Cancel, OutcomeKind, Place, Side
+from dora_bot.models import (
+    Amend,
+    Cancel,
+    OutcomeKind,
+    Place,
+    Side,
+)
 from dora_bot.signing import Signer
 from tests.fakes import keys
 from tests.fakes.loopback_http import Answer, LoopbackHttp, Received, reply, reset

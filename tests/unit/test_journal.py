@@ -13,7 +13,16 @@ import pytest
 
 from dora_bot.errors import InvariantViolation, StoreError
 from dora_bot.journal import SqliteJournal
-from dora_bot.models import Amend, Cancel, Instant, Outcome, OutcomeKind, Place, Row, Side
+from dora_bot.models import (
+    Amend,
+    Cancel,
+    Instant,
+    Outcome,
+    OutcomeKind,
+    Place,
+    Side,
+)
+from dora_bot.records import Row
 from tests.fakes.bookings import Book, decision_row, order_row
 from tests.fakes.manual_clock import NOON_MS
 
@@ -202,7 +211,13 @@ import os, resource, signal, sys
 from pathlib import Path
 from dora_bot.errors import StoreError
 from dora_bot.journal import SqliteJournal
-from dora_bot.models import Instant, Outcome, OutcomeKind, Place, Side
+from dora_bot.models import (
+    Instant,
+    Outcome,
+    OutcomeKind,
+    Place,
+    Side,
+)
 from tests.fakes.bookings import Book, order_row
 journal = SqliteJournal(Path(sys.argv[1]))
 book, now = Book(), Instant(1, 2)

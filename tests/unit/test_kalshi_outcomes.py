@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from dora_bot import kalshi_outcomes as outcomes
-from dora_bot.models import Amend, Cancel, Outcome, OutcomeKind, Place, Side
+from dora_bot.models import (
+    Amend,
+    Cancel,
+    Outcome,
+    OutcomeKind,
+    Place,
+    Side,
+)
 
 PLACE = Place("dora-1", "KXT-A", Side.BID, 5_600, 1_000, 0, 0)
 AMEND = Amend("dora-1", "order-1", "KXT-A", Side.BID, 5_500, 1_200, 0, 0)

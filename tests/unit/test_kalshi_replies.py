@@ -16,9 +16,9 @@ from dora_bot import kalshi_markets as markets
 from dora_bot import kalshi_outcomes as outcomes
 from dora_bot import kalshi_replies as replies
 from dora_bot.errors import WireError
+from dora_bot.events import BookSnapshot
 from dora_bot.models import (
     AccountLimits,
-    BookSnapshot,
     BucketLimit,
     Cancel,
     ExchangeStatus,

@@ -3,7 +3,13 @@
 import pytest
 
 from dora_bot import kalshi_wire as wire
-from dora_bot.models import Amend, Cancel, Place, Side, TimeInForce
+from dora_bot.models import (
+    Amend,
+    Cancel,
+    Place,
+    Side,
+    TimeInForce,
+)
 
 BID = Place("dora-7-1", "KXT-A", Side.BID, 5_600, 1_000, 1_795_176_055_999, 0)
 ASK = Place("dora-7-2", "KXT-B", Side.ASK, 715, 25, 1_795_176_055_000, 2, order_group_id="g-1")

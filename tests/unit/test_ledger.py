@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dora_bot.errors import StoreError
 from dora_bot.items import fill_item, order_item, settlement_item
 from dora_bot.ledger import Ledger, Totals, fold
-from dora_bot.models import FillRow, SettlementRow, Side
+from dora_bot.models import Side
+from dora_bot.records import FillRow, SettlementRow
 from tests.fakes.bookings import Book, order_row
 
 Money = FillRow | SettlementRow

@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 
 from dora_bot import own_orders
-from dora_bot.models import Amend, Cancel, ExchangeOrder, Outcome, OutcomeKind, Place, Side
+from dora_bot.models import (
+    Amend,
+    Cancel,
+    ExchangeOrder,
+    Outcome,
+    OutcomeKind,
+    Place,
+    Side,
+)
 from dora_bot.own_orders import AMEND_SETTLE_MS, SIGNATURE_WINDOW_MS, OrderState, OwnOrder
 from tests.fakes.core import NOW, T, later, own
 from tests.fakes.manual_clock import NOON_MS

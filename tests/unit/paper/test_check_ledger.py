@@ -16,7 +16,8 @@ import dora_bot.paper.check_ledger as checker
 from dora_bot.accounting import cash_e6
 from dora_bot.dynamo import Dynamo
 from dora_bot.items import MARKET_CONFIG, TRADE_LOG, fill_item, settlement_item
-from dora_bot.models import FillRow, SettlementRow, Side
+from dora_bot.models import Side
+from dora_bot.records import FillRow, SettlementRow
 from dora_bot.units import count_text, money_text, price_text
 from tests.fakes.admin_port import AdminPortFake
 from tests.fakes.bookings import Book

@@ -1,0 +1,168 @@
+"""Everything that reaches the tick through the inbox: what the feed heard and what the slow threads learned."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dora_bot.models import (
+    Balance,
+    ExchangeOrder,
+    ExchangePosition,
+    ExchangeStatus,
+    Fill,
+    Halt,
+    Instant,
+    Level,
+    Market,
+    PriceGrid,
+    Settlement,
+    Side,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BookSnapshot:
+    """A whole book, YES leg, best first not required. ``seq`` 0 and ``sid`` 0: it came by REST."""
+
+    ticker: str
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    sid: int = 0
+    seq: int = 0
+    time_ms: int = 0
+    audit: bool = False
+
+
+class BookDelta(NamedTuple):
+    """One level's change, YES leg (a NO delta is already turned into an ask at 1 − price)."""
+
+    ticker: str
+    is_bid: bool
+    price_e4: int
+    delta_e2: int
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookLost:
+    """The books of these tickers may be wrong from here on (gap, terminal error, unsubscribed)."""
+
+    tickers: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedUp:
+    """The socket is connected and subscribed; books follow as snapshots."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedDown:
+    """The socket is gone: every book is unproven, private events may have been missed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTrade:
+    ticker: str
+    price_e4: int
+    count_e2: int
+    taker_side: Side
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TickerSeen:
+    """The exchange's own summary of a book, for content checks and the last price."""
+
+    ticker: str
+    bid_e4: int
+    ask_e4: int
+    last_e4: int
+    volume_e2: int
+    time_ms: int
+    bid_size_e2: int = 0
+    ask_size_e2: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FillSeen:
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSeen:
+    """A `user_order` frame: the exchange's word on one order, with its reason if it gave one."""
+
+    order: ExchangeOrder
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PositionSeen:
+    position: ExchangePosition
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleSeen:
+    """A market changed state, close time or grid. ``kind`` is the exchange's event_type."""
+
+    ticker: str
+    kind: str
+    close_ms: int | None = None
+    result: str = ""
+    settlement_value_e4: int | None = None
+    grid: PriceGrid | None = None
+    time_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSeen:
+    """An order group was created, triggered, reset, deleted or limited."""
+
+    group_id: str
+    kind: str
+    time_ms: int
+
+
+# ── events from the slow threads ────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class HaltsChanged:
+    """The halts in force now; empty means an operator resumed."""
+
+    halts: tuple[Halt, ...]
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogChanged:
+    """Fresh metadata of every market the bot knows, by ticker."""
+
+    markets: tuple[Market, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged:
+    status: ExchangeStatus
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRead:
+    """One read of the account by the risk thread: evidence for everything the exchange knew at ``as_of_ms``.
+
+    ``fills`` cover everything since ``fills_since_ms``; ``complete`` is false where a page was lost.
+    """
+
+    as_of_ms: int
+    started: Instant
+    orders: tuple[ExchangeOrder, ...]
+    fills: tuple[Fill, ...]
+    positions: tuple[ExchangePosition, ...]
+    settlements: tuple[Settlement, ...]
+    balance: Balance
+    fills_since_ms: int
