@@ -7,7 +7,6 @@ knows nothing of it.
 import asyncio
 import re
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from operator import eq, ge, le
 from typing import Any
@@ -154,12 +153,13 @@ class AdminServer:
         name, compare, wanted = parsed[1], _COMPARE[parsed[2]], int(parsed[3])
         account = str(body.get("account", TRADER))
         timeout_s = min(int(body.get("timeout_ms", 10_000)), _MAX_TIMEOUT_MS) / 1_000
-        started = time.monotonic()
+        loop = asyncio.get_running_loop()  # its clock, since the exchange's may be stopped or shifted
+        started = loop.time()
         while not compare(self._measure(name, account), wanted):
-            if time.monotonic() - started > timeout_s:
+            if loop.time() - started > timeout_s:
                 return _reply({"error": "timeout", "condition": text}, 408)
             await asyncio.sleep(_POLL_S)
-        return _reply({"elapsed_ms": round((time.monotonic() - started) * 1_000)})
+        return _reply({"elapsed_ms": round((loop.time() - started) * 1_000)})
 
     def _measure(self, name: str, account: str) -> int:
         venue = self._venue
