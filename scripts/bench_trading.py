@@ -1,23 +1,124 @@
-"""Benchmarks of the whole bot: reaction time, tick time with 50 markets, a minute at Basic tier, stop.
+"""Benchmarks of the whole bot: reaction time, a minute at Basic tier with its stop, tick time with 50 markets.
 
-usage: trading.py [reaction] [basic] [ticks]      (default: all)
+usage: bench_trading.py [reaction] [basic] [ticks]      (default: all)
+
+The bot is a child process; the exchange runs inside this one, so that what is measured is the exchange's word,
+not the bot's. One figure is one line of JSON on stdout.
 """
 
+import json
 import random
 import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-sys.path.insert(0, str(Path(__file__).parent))  # the scripts are not a package
-
-from stack import Stack, percentile, report, resting
-
+from dora_bot.clock import SystemClock
+from dora_bot.demo_children import Child, child_environment
+from dora_bot.demo_setup import make_tables
+from dora_bot.items import MARKET_CONFIG
 from dora_bot.models import Level, Side, TimeInForce
-from dora_bot.paper.admin_actions import OPERATOR
-from dora_bot.paper.launch import LaunchOptions
-from dora_bot.paper.specs import OrderRequest
-from dora_bot.paper.testing import StaticMarket, StaticWorld
+from dora_bot.paper.admin_actions import OPERATOR, TRADER
+from dora_bot.paper.launch import LaunchOptions, WorldBuilder
+from dora_bot.paper.specs import OrderRequest, OrderStatus, OrderView
+from dora_bot.paper.testing import PaperServer, StaticMarket, StaticWorld
 from dora_bot.paper.venue import Venue
+
+START_S = 30.0
+ITEM = {
+    "enabled": True,
+    "strategy": "spread",
+    "max_inventory_yes": Decimal(100),
+    "max_inventory_no": Decimal(100),
+    "min_spread": Decimal("0.03"),
+    "quote_size": Decimal(5),
+    "inventory_skew_factor": Decimal("0.5"),
+}
+
+
+@dataclass(slots=True)
+class Stack:
+    """A context manager; ``bot`` runs from `start_bot` on."""
+
+    options: LaunchOptions
+    build: WorldBuilder | None = None
+    item: Mapping[str, Any] = field(default_factory=lambda: dict(ITEM))
+    clock: SystemClock = field(default_factory=SystemClock)
+    folder: Path = field(init=False)
+    server: PaperServer = field(init=False)
+    environ: dict[str, str] = field(init=False)
+    bot: Child = field(init=False)
+    _exits: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        self.folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="dora-bench-")))
+        self.server = self._exits.enter_context(PaperServer(self.options, self.build))
+        aws = Child.start("local-aws", ["local-aws"], child_environment({}), self.folder)
+        self._exits.callback(aws.end, 5.0)
+        here = self.server.here
+        self.environ = {
+            "DORA_ENV": "paper",
+            "DORA_KALSHI_REST_URL": here.rest_url,
+            "DORA_KALSHI_WS_URL": here.ws_url,
+            "DORA_KALSHI_KEY_ID": here.key_id,
+            "DORA_KALSHI_PRIVATE_KEY_PATH": str(here.private_key_path),
+            "DORA_STATE_DIR": str(self.folder / "bot"),
+            "DORA_CONTROL_PORT": "0",
+            "AWS_ENDPOINT_URL": aws.first_record(self.clock, START_S, lambda: False)["endpoint_url"],
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+        }
+        self.configure(here.tickers)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    def configure(self, tickers: Sequence[str]) -> None:
+        make_tables(self.environ).batch_put(MARKET_CONFIG, [{**self.item, "market_id": t} for t in tickers])
+
+    def start_bot(self, *arguments: str) -> None:
+        self.bot = Child.start(
+            "run", ["run", "--json", *arguments], child_environment(self.environ), self.folder
+        )
+        self._exits.callback(self.bot.end, 15.0)
+
+    def wait_until(self, condition: Callable[[Venue], bool], seconds: float) -> float:
+        """Poll ``condition(venue)`` on the exchange's thread every 20 ms. Returns the seconds it took.
+
+        Raises `TimeoutError` with the bot's last words.
+        """
+        begun = self.clock.now().mono_ms
+        while not self.server.run(condition):
+            if self.clock.now().mono_ms - begun > seconds * 1_000:
+                raise TimeoutError(f"not within {seconds} s; the bot says: {self.bot.last_words()}")
+            self.clock.sleep(0.02)
+        return (self.clock.now().mono_ms - begun) / 1_000
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "bot" / "status.json").read_text(encoding="utf-8"))
+        return found
+
+
+def resting(venue: Venue) -> list[OrderView]:
+    """The bot's resting orders."""
+    return venue.engine.orders(TRADER, status=OrderStatus.RESTING)
+
+
+def report(name: str, value: float, unit: str, n: int, **more: object) -> None:
+    """One benchmark figure as a line of JSON on stdout."""
+    print(json.dumps({"name": name, "value": round(value, 3), "unit": unit, "n": n, **more}), flush=True)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
 
 MOVES = 200
 DEEP = 100_000
@@ -35,7 +136,9 @@ def reaction() -> None:
         took = []
         for number in range(MOVES):
             stack.clock.sleep(rng.uniform(0.1, 0.35))
-            moved_at = stack.server.run(lambda v, to=(LOW if number % 2 == 0 else HIGH): _move(v, "MOVE-1", *to))
+            moved_at = stack.server.run(
+                lambda v, to=(LOW if number % 2 == 0 else HIGH): _move(v, "MOVE-1", *to)
+            )
             stack.clock.sleep(0.06)
             heard = stack.server.run(lambda v, t=moved_at: _first_write(v, t))
             if heard is not None:
@@ -64,16 +167,9 @@ def _move(venue: Venue, ticker: str, bid_e4: int, ask_e4: int) -> int:
 
 def _first_write(venue: Venue, since_ms: int) -> int | None:
     """When the first order request after ``since_ms`` arrived."""
-    for entry in reversed(venue.journal.after(max(venue.journal.last - 400, 0))):
-        last: dict[str, Any] = entry
-        if last["kind"] == "arrival" and last["at_ms"] < since_ms:
-            break
-    writes = [
-        int(e["at_ms"])
-        for e in venue.journal.after(max(venue.journal.last - 400, 0))
-        if e["kind"] == "arrival" and e["method"] != "GET" and e["at_ms"] >= since_ms
-    ]
-    return min(writes, default=None)
+    recent = venue.journal.after(max(venue.journal.last - 400, 0))
+    arrived = [int(e["at_ms"]) for e in recent if e["kind"] == "arrival" and e["method"] != "GET"]
+    return min((at for at in arrived if at >= since_ms), default=None)
 
 
 def basic(seconds: float = 60.0) -> None:
@@ -117,8 +213,12 @@ def _take(venue: Venue, ticker: str, side: Side) -> None:
     venue.engine.create(OPERATOR, order, venue.now_ms())
 
 
-RISK_PATHS = ("/user_data_timestamp", "/portfolio/orders", "/portfolio/fills", "/portfolio/positions")
-RISK_PATHS += ("/portfolio/settlements", "/portfolio/balance")
+RISK_PATHS = tuple(
+    [
+        "/user_data_timestamp",
+        *(f"/portfolio/{what}" for what in ("orders", "fills", "positions", "settlements", "balance")),
+    ]
+)
 
 
 def _calls(venue: Venue, after: int) -> dict[str, int]:
@@ -142,8 +242,6 @@ def _calls(venue: Venue, after: int) -> dict[str, int]:
 
 def _is_renewal(path: str, body: str, seen: dict[str, tuple[str, str]]) -> bool:
     """Does the amend repeat the price of the amend before it (or is it the first, of a quote as created)?"""
-    import json
-
     told = json.loads(body)
     now = (told["price"], told["count"])
     same = seen.get(path, now) == now
@@ -179,8 +277,6 @@ def ticks(markets: int = 50, seconds: float = 60.0) -> None:
 
 def _overruns(lines: list[str]) -> int:
     """The longest row of ticks that took more than the beat of 500 ms."""
-    import json
-
     longest = row = 0
     for line in lines:
         row = row + 1 if json.loads(line)["took_ms"] > 500 else 0
