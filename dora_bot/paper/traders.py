@@ -45,6 +45,11 @@ def draw_size(rng: Random, size: tuple[float, float]) -> int:
     return max(round(contracts * 100), 1) if rng.random() < 0.2 else 100 * max(round(contracts), 1)
 
 
+def _drift(rng: Random, value: float, sigma: float) -> float:
+    """One look's step of a mean-reverting walk with standard deviation ``sigma``; memory about twenty looks."""
+    return 0.95 * value + sqrt(1.0 - 0.95**2) * sigma * rng.gauss(0.0, 1.0)
+
+
 class _Rest(NamedTuple):
     order_id: str
     price_e4: int
@@ -71,9 +76,9 @@ class Maker:
         estimate = 100.0 * (fair if self.profile.prompt else self.seen)
         self.seen = fair
         rng, profile = self.rng, self.profile
-        self.error = 0.8 * self.error + 0.6 * profile.error * rng.gauss(0.0, 1.0)
+        self.error = _drift(rng, self.error, profile.error)
         median, sigma = profile.half_spread
-        self.regime = 0.9 * self.regime + sqrt(1 - 0.81) * sigma * rng.gauss(0.0, 1.0)
+        self.regime = _drift(rng, self.regime, sigma)
         shape = sqrt(max(4.0 * fair * (1.0 - fair), 0.04))
         half = max(median * self.width * exp(self.regime) * shape, profile.spread_floor)
         self._requote(desk, Side.BID, estimate + self.error - half)
@@ -141,18 +146,15 @@ class Takers:
             size = draw_size(self.rng, (400.0, 0.6))
             self._send(desk, side, price_e4 + side.sign * self.rng.randint(1, 4) * 100, size)
 
-    def informed(self, desk: Desk, fair: float) -> int:
+    def informed(self, desk: Desk, fair: float) -> None:
         """Someone who sees the value takes everything that is wrong by more than their edge and the fee."""
         rng = self.rng
         edge = self.profile.informed_edge * (1.0 + rng.expovariate(1.0)) + 2.0 * fair * (1.0 - fair)
-        traded = 0
-        for side in (Side.BID, Side.ASK):
-            price_e4 = self._opposite(desk, side)
+        bid, ask = desk.best()
+        for side, level in ((Side.BID, ask), (Side.ASK, bid)):
             limit = 100.0 * fair - side.sign * edge
-            if price_e4 and side.sign * (limit - price_e4 / 100) >= 0:
-                size = draw_size(rng, self.profile.informed_size)
-                traded += self._send(desk, side, round(100 * limit), size)
-        return traded
+            if level.count_e2 and side.sign * (limit - level.price_e4 / 100) >= 0:
+                self._send(desk, side, round(100 * limit), draw_size(rng, self.profile.informed_size))
 
     def _opposite(self, desk: Desk, side: Side) -> int:
         """The price one would trade at, 0 where nobody is there."""

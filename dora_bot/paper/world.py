@@ -14,6 +14,9 @@ from dora_bot.paper.recording import load_recording
 from dora_bot.paper.synthetic import SyntheticWorld
 from dora_bot.paper.tape_world import TapeWorld
 
+SHIPPED_TAPE = Path(__file__).parent / "tapes" / "synthetic.frames.jsonl.gz"
+"""The tape every installation has (`scripts/make_tape.py`)."""
+
 
 class World(Protocol):
     """Whoever trades on the exchange besides the accounts under test."""
