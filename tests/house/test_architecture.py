@@ -149,18 +149,23 @@ def test_the_kill_path_stands_on_transport_and_signing_alone() -> None:
     run = subprocess.run(
         [sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=True
     )
-    lean = {
-        f"dora_bot.{name}"
-        for name in ["kill", "signing", "http_transport", "ports", "models", "errors", "units"]
-    }
-    assert set(run.stdout.split()) <= lean
+    vocabulary = layers_from("ports")
+    lean = {"kill", "signing", "http_transport", *(name for names in vocabulary for name in names)}
+    assert set(run.stdout.split()) <= {f"dora_bot.{name}" for name in lean}
+
+
+def contracts() -> dict[str, dict[str, list[str]]]:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return {contract["id"]: contract for contract in pyproject["tool"]["importlinter"]["contracts"]}
+
+
+def layers_from(first: str) -> list[list[str]]:
+    """The names of every layer from that of module ``first`` down."""
+    layers = [re.findall(r"\w+", layer) for layer in contracts()["layers"]["layers"]]
+    return layers[next(n for n, names in enumerate(layers) if first in names) :]
 
 
 def test_every_module_from_main_down_is_held_to_the_pure_core_contract() -> None:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    by_id = {contract["id"]: contract for contract in contracts}
-    layers = [re.findall(r"\w+", layer) for layer in by_id["layers"]["layers"]]
-    first_pure = next(n for n, names in enumerate(layers) if "main" in names)
     existing = {path.stem for path in PACKAGE.iterdir()}
-    expected = {f"dora_bot.{name}" for names in layers[first_pure:] for name in names if name in existing}
-    assert set(by_id["pure-core"]["source_modules"]) == expected
+    expected = {f"dora_bot.{name}" for names in layers_from("main") for name in names if name in existing}
+    assert set(contracts()["pure-core"]["source_modules"]) == expected
