@@ -2,7 +2,7 @@
 # ARGS passes options on: make demo ARGS="--seconds 30 --json"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs-check conformance mission lock clean
+.PHONY: help setup demo test check docs-check conformance bench doctor mission lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -32,6 +32,12 @@ docs-check: setup  ## run every console block of README and docs
 
 conformance: setup  ## foreign Kalshi clients against the paper exchange (needs Python 3.13)
 	@scripts/conformance.sh $(ARGS)
+
+bench: setup  ## every figure as one JSON line; needs a quiet machine
+	@for script in scripts/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+doctor: setup  ## what is missing for `dora run`, and what to do about it
+	@$(BIN)/dora doctor
 
 mission: setup  ## run the tests and hold docs/mission.md against their results
 	@$(BIN)/python -m pytest -q --junit-xml=.pytest_cache/report.xml
