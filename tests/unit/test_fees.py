@@ -125,7 +125,7 @@ def test_an_unknown_fee_type_is_refused(fee_type: str) -> None:
 def shared(name: str) -> Path:
     path = SHARED_DATA / name
     if not path.exists():
-        pytest.skip(f"recorded data is not here: {name}")
+        pytest.skip(f"needs ../shared: {name}")
     return path
 
 
