@@ -40,6 +40,8 @@ _CHUNK = 100
 _DECISIONS = 2_000
 _RETRY_S = 0.2
 _MINUTE_MS = 60_000
+_AGAIN_MS = 5_000
+"""When what is due once a minute is tried again after it failed."""
 _KEEP_BOOKED_MS = 7 * 86_400_000
 _KEEP_INTENTS_MS = 86_400_000
 """Every order expires within a minute, so what was sent a day ago and never resolved is not resting any more."""
@@ -78,8 +80,8 @@ class Drain:
     def step(self, now: Instant) -> DrainReport:
         """Move what waits, tell new halts; once a minute also move decisions and publish.
 
-        DynamoDB's failures are in the report. Raises `LeaseLost`, `InvariantViolation` (what is stored is not
-        what this bot believes), and `StoreError` if the journal itself fails.
+        What failed and will be tried again is in the report. Raises `LeaseLost`, `InvariantViolation` (what is
+        stored is not what this bot believes), and `StoreError` if the journal itself cannot be used.
         """
         moved = 0
         error = ""
@@ -91,8 +93,7 @@ class Drain:
                 moved += self._minute(now)
         except StoreError as failed:
             error = str(failed)
-        if moved:
-            self._journal.checkpoint()
+        self._journal.checkpoint()  # also while DynamoDB is away: the log would grow with every tick
         return DrainReport(moved, self._journal.backlog(), error)
 
     def flush(self, clock: Clock, within_ms: int) -> DrainReport:
@@ -167,6 +168,7 @@ class Drain:
         self._told_halts = halts
 
     def _minute(self, now: Instant) -> int:
+        self._minute_due_ms = now.mono_ms + _AGAIN_MS
         moved = self._decisions()
         if self.published is not None:
             self._state.publish(self.published())

@@ -6,6 +6,7 @@ read at start, by the operator's commands and by reports, or published once a mi
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from dora_bot.dynamo import Dynamo
@@ -32,6 +33,8 @@ RISK_STATE = "risk_state"
 OPEN_ORDERS = "open_orders"
 POSITIONS = "positions"
 _HEARTBEAT_PREFIX = "heartbeat#"
+_ORDERS_TOLD = 1_000
+"""More would not fit into one item (400 KB); the exchange has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +107,18 @@ class StateStore:
         if published.last_fill_ms:
             figures["last_fill_timestamp"] = timestamp(published.last_fill_ms)
         self._db.update(STATE, {"key": RISK_STATE}, figures)
-        orders = {order.order_id: open_order_view(order) for order in published.open_orders}
+        told = published.open_orders[:_ORDERS_TOLD]
+        orders = {order.order_id: open_order_view(order) for order in told}
         self._db.batch_put(
             STATE,
             [
                 {"key": POSITIONS, "positions": positions_map(published.positions), "updated_at": now},
-                {"key": OPEN_ORDERS, "orders": orders, "updated_at": now},
+                {
+                    "key": OPEN_ORDERS,
+                    "orders": orders,
+                    "count": Decimal(len(published.open_orders)),
+                    "updated_at": now,
+                },
                 {"key": f"pnl#{day}", **pnl, "updated_at": now},
             ],
         )

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,11 +16,13 @@ from dora_bot.journal import SqliteJournal
 from dora_bot.lease import Lease
 from dora_bot.ledger import fold
 from dora_bot.models import ExchangeOrder, Halt, Side
-from dora_bot.records import Row
 from dora_bot.state_store import OPEN_ORDERS, POSITIONS, Published, StateStore
 from tests.fakes.aws import FaultyProxy
 from tests.fakes.bookings import Book, decision_row, order_row
 from tests.fakes.manual_clock import NOON_MS, ManualClock
+
+if TYPE_CHECKING:
+    from dora_bot.records import Row
 
 DAY = "2026-11-20"
 
@@ -130,6 +133,31 @@ def test_while_dynamodb_throttles_everything_waits_in_order(
     proxy.fault = lambda _operation: ""
     assert faulty_drain.step(clock.now()).backlog == 0
     assert_booked(db, book)
+
+
+def test_the_local_log_stays_short_while_dynamodb_is_away(
+    faulty_drain: Drain, journal: SqliteJournal, proxy: FaultyProxy, clock: ManualClock, tmp_path: Path
+) -> None:
+    proxy.fault = lambda _operation: "refuse"
+    for number in range(40):
+        for _ in range(25):
+            journal.record([order_row(number)])
+        assert faulty_drain.step(clock.advance(500)).error
+    assert journal.backlog() == 1_000
+    assert (tmp_path / "journal.sqlite-wal").stat().st_size < 1_000_000
+
+
+def test_what_fails_once_a_minute_is_not_tried_every_step(
+    faulty_drain: Drain, proxy: FaultyProxy, clock: ManualClock
+) -> None:
+    faulty_drain.published = lambda: Published(NOON_MS, (), (), 0, 0, 0)
+    proxy.fault = lambda _operation: "throttle"
+    for _ in range(20):
+        faulty_drain.step(clock.advance(500))
+    assert len(proxy.seen) == 2
+    proxy.fault = lambda _operation: ""
+    faulty_drain.step(clock.advance(5_000))
+    assert proxy.seen[-1] == "BatchWriteItem"
 
 
 def test_a_fill_that_another_instance_booked_otherwise_stops_the_bot(
