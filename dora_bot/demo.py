@@ -61,7 +61,7 @@ class StopFlag:
 def run_demo(options: DemoOptions) -> int:
     """Run one demo. Returns 0 only if the ledger equals the exchange, no order rests, and the bot ended well."""
     children: list[Child] = []
-    good = False
+    good = stopped_early = False
     with StopFlag().installed() as stopping:
         folder = _new_folder()
         try:
@@ -71,10 +71,11 @@ def run_demo(options: DemoOptions) -> int:
             )
             _tell(found, json=options.json)
         except Stopped as stopped:
+            stopped_early = True
             note(f"dora: {stopped}")
         finally:
             _end_all(children)
-            if good:
+            if good or stopped_early:
                 shutil.rmtree(folder, ignore_errors=True)
             else:
                 note(f"dora: the logs of this demo are kept in {folder}")
