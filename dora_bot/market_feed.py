@@ -229,8 +229,9 @@ class MarketFeed:
         if len(data) > MAX_FRAME_BYTES:
             raise websocket.WebSocketProtocolException(f"a message of {len(data)} bytes")
         events = self._session.receive(data, now.mono_ms)
+        was_late = self._late
         self._judge_age(now)
-        if self._late:
+        if was_late or self._late:
             events = [event for event in events if not isinstance(event, BookSnapshot | BookDelta)]
         self._post(events)
 
