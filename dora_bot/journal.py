@@ -221,7 +221,7 @@ class SqliteJournal:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._db.execute("COMMIT")
-            except BaseException as error:
+            except BaseException as error:  # policy: roll back, then the caller's
                 if self._db.in_transaction:
                     self._db.rollback()
                 if isinstance(error, sqlite3.Error):

@@ -33,7 +33,7 @@ def use_cheap_transactions() -> None:
         before = [_touched(backend, next(iter(action.values()))) for action in transact_items]
         try:
             whole(backend, transact_items)
-        except BaseException:
+        except BaseException:  # policy: roll back, then the caller's
             for slot, key, item in before:
                 slot.pop(key, None)
                 if item is not None:

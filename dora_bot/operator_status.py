@@ -17,7 +17,7 @@ from dora_bot.errors import StoreError
 from dora_bot.items import parse_timestamp, timestamp
 from dora_bot.models import Halt
 from dora_bot.ports import Clock
-from dora_bot.state_dir import is_locked, read_status
+from dora_bot.state_dir import read_status
 from dora_bot.state_store import OPEN_ORDERS, POSITIONS, StateStore
 from dora_bot.tables import require_tables
 from dora_bot.units import money_text
@@ -113,11 +113,6 @@ def watch_status(settings: Settings, *, json: bool) -> None:
                 found = current_status(settings)
     except KeyboardInterrupt:
         return
-
-
-def bot_runs(settings: Settings) -> bool:
-    """Whether a bot holds this state directory now."""
-    return is_locked(settings.state_dir)
 
 
 def _age_s(found: dict[str, Any], clock: Clock) -> float | None:

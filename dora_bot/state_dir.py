@@ -91,20 +91,6 @@ def read_status(path: Path) -> dict[str, Any]:
     return status
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the state directory now, that is, whether a bot runs on it."""
-    try:
-        with (path / "lock").open("r", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise StoreError(f"state directory {path}: {error.strerror}") from error
-    return False
-
-
 def _instance_id(path: Path) -> str:
     file = path / "instance"
     try:
