@@ -1,124 +1,21 @@
 """Benchmarks of the whole bot: reaction time, a minute at Basic tier with its stop, tick time with 50 markets.
 
-usage: bench_trading.py [reaction] [basic] [ticks]      (default: all)
-
-The bot is a child process; the exchange runs inside this one, so that what is measured is the exchange's word,
-not the bot's. One figure is one line of JSON on stdout.
+usage: python -m scripts.bench_trading [reaction] [basic] [ticks]      (default: all)
 """
 
 import json
 import random
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
 
-from dora_bot.clock import SystemClock
-from dora_bot.demo_children import Child, child_environment
-from dora_bot.demo_setup import make_tables
-from dora_bot.items import MARKET_CONFIG
 from dora_bot.models import Level, Side, TimeInForce
-from dora_bot.paper.admin_actions import OPERATOR, TRADER
-from dora_bot.paper.launch import LaunchOptions, WorldBuilder
-from dora_bot.paper.specs import OrderRequest, OrderStatus, OrderView
-from dora_bot.paper.testing import PaperServer, StaticMarket, StaticWorld
+from dora_bot.paper.admin_actions import OPERATOR
+from dora_bot.paper.launch import LaunchOptions
+from dora_bot.paper.specs import OrderRequest, OrderStatus
+from dora_bot.paper.testing import StaticMarket, StaticWorld
 from dora_bot.paper.venue import Venue
-
-START_S = 30.0
-ITEM = {
-    "enabled": True,
-    "strategy": "spread",
-    "max_inventory_yes": Decimal(100),
-    "max_inventory_no": Decimal(100),
-    "min_spread": Decimal("0.03"),
-    "quote_size": Decimal(5),
-    "inventory_skew_factor": Decimal("0.5"),
-}
-
-
-@dataclass(slots=True)
-class Stack:
-    """A context manager; ``bot`` runs from `start_bot` on."""
-
-    options: LaunchOptions
-    build: WorldBuilder | None = None
-    item: Mapping[str, Any] = field(default_factory=lambda: dict(ITEM))
-    clock: SystemClock = field(default_factory=SystemClock)
-    folder: Path = field(init=False)
-    server: PaperServer = field(init=False)
-    environ: dict[str, str] = field(init=False)
-    bot: Child = field(init=False)
-    _exits: ExitStack = field(default_factory=ExitStack)
-
-    def __enter__(self) -> Self:
-        self.folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="dora-bench-")))
-        self.server = self._exits.enter_context(PaperServer(self.options, self.build))
-        aws = Child.start("local-aws", ["local-aws"], child_environment({}), self.folder)
-        self._exits.callback(aws.end, 5.0)
-        here = self.server.here
-        self.environ = {
-            "DORA_ENV": "paper",
-            "DORA_KALSHI_REST_URL": here.rest_url,
-            "DORA_KALSHI_WS_URL": here.ws_url,
-            "DORA_KALSHI_KEY_ID": here.key_id,
-            "DORA_KALSHI_PRIVATE_KEY_PATH": str(here.private_key_path),
-            "DORA_STATE_DIR": str(self.folder / "bot"),
-            "DORA_CONTROL_PORT": "0",
-            "AWS_ENDPOINT_URL": aws.first_record(self.clock, START_S, lambda: False)["endpoint_url"],
-            "AWS_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "bench",
-            "AWS_SECRET_ACCESS_KEY": "bench",
-        }
-        self.configure(here.tickers)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._exits.close()
-
-    def configure(self, tickers: Sequence[str]) -> None:
-        make_tables(self.environ).batch_put(MARKET_CONFIG, [{**self.item, "market_id": t} for t in tickers])
-
-    def start_bot(self, *arguments: str) -> None:
-        self.bot = Child.start(
-            "run", ["run", "--json", *arguments], child_environment(self.environ), self.folder
-        )
-        self._exits.callback(self.bot.end, 15.0)
-
-    def wait_until(self, condition: Callable[[Venue], bool], seconds: float) -> float:
-        """Poll ``condition(venue)`` on the exchange's thread every 20 ms. Returns the seconds it took.
-
-        Raises `TimeoutError` with the bot's last words.
-        """
-        begun = self.clock.now().mono_ms
-        while not self.server.run(condition):
-            if self.clock.now().mono_ms - begun > seconds * 1_000:
-                raise TimeoutError(f"not within {seconds} s; the bot says: {self.bot.last_words()}")
-            self.clock.sleep(0.02)
-        return (self.clock.now().mono_ms - begun) / 1_000
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "bot" / "status.json").read_text(encoding="utf-8"))
-        return found
-
-
-def resting(venue: Venue) -> list[OrderView]:
-    """The bot's resting orders."""
-    return venue.engine.orders(TRADER, status=OrderStatus.RESTING)
-
-
-def report(name: str, value: float, unit: str, n: int, **more: object) -> None:
-    """One benchmark figure as a line of JSON on stdout."""
-    print(json.dumps({"name": name, "value": round(value, 3), "unit": unit, "n": n, **more}), flush=True)
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)]
-
+from scripts.stack import Stack, percentile, report, resting
 
 MOVES = 200
 DEEP = 100_000
@@ -129,18 +26,16 @@ HIGH, LOW = (4_700, 5_200), (4_400, 4_900)
 def reaction() -> None:
     """Book move applied by the exchange → our order request received by it, on profile ``fast``."""
     world = StaticWorld([StaticMarket("MOVE-1", (Level(HIGH[0], DEEP),), (Level(HIGH[1], DEEP),))])
-    rng = random.Random(1)
+    rng = random.Random(1)  # noqa: S311  (a repeatable schedule, no secret)
     with Stack(LaunchOptions(profile="fast", tier="premier"), world.install) as stack:
         stack.start_bot()
         stack.wait_until(lambda v: len(resting(v)) == 2, 20)
         took = []
         for number in range(MOVES):
             stack.clock.sleep(rng.uniform(0.1, 0.35))
-            moved_at = stack.server.run(
-                lambda v, to=(LOW if number % 2 == 0 else HIGH): _move(v, "MOVE-1", *to)
-            )
+            moved_at = stack.server.run(partial(_move, to=LOW if number % 2 == 0 else HIGH))
             stack.clock.sleep(0.06)
-            heard = stack.server.run(lambda v, t=moved_at: _first_write(v, t))
+            heard = stack.server.run(partial(_first_write, since_ms=moved_at))
             if heard is not None:
                 took.append(heard - moved_at)
         report(
@@ -154,14 +49,13 @@ def reaction() -> None:
         )
 
 
-def _move(venue: Venue, ticker: str, bid_e4: int, ask_e4: int) -> int:
+def _move(venue: Venue, to: tuple[int, int]) -> int:
     """Replace the house's two orders in one step; returns the exchange's time."""
     now = venue.now_ms()
-    for order in venue.engine.orders(OPERATOR):
-        if order.status == "resting":
-            venue.engine.cancel(OPERATOR, order.order_id, shard=order.exchange_index, now_ms=now)
-    for side, price in ((Side.BID, bid_e4), (Side.ASK, ask_e4)):
-        venue.engine.create(OPERATOR, OrderRequest(ticker, side, price, DEEP), now)
+    for order in venue.engine.orders(OPERATOR, status=OrderStatus.RESTING):
+        venue.engine.cancel(OPERATOR, order.order_id, shard=order.exchange_index, now_ms=now)
+    for side, price in zip((Side.BID, Side.ASK), to, strict=True):
+        venue.engine.create(OPERATOR, OrderRequest("MOVE-1", side, price, DEEP), now)
     return now
 
 
@@ -176,7 +70,7 @@ def basic(seconds: float = 60.0) -> None:
     """Five markets at Basic tier on profile ``real``; a taker of 1 against 5-lots every 2 s; then SIGTERM."""
     names = [f"FIVE{n}-1" for n in range(5)]
     world = StaticWorld([StaticMarket(name, (Level(4_500, DEEP),), (Level(5_500, DEEP),)) for name in names])
-    rng = random.Random(2)
+    rng = random.Random(2)  # noqa: S311  (as above)
     with Stack(LaunchOptions(profile="real", tier="basic"), world.install) as stack:
         stack.start_bot()
         stack.wait_until(lambda v: len(resting(v)) == 10, 20)
@@ -188,7 +82,7 @@ def basic(seconds: float = 60.0) -> None:
             if elapsed >= next_take:
                 next_take += 2.0
                 side = rng.choice((Side.BID, Side.ASK))
-                stack.server.run(lambda v, t=rng.choice(names), s=side: _take(v, t, s))
+                stack.server.run(partial(_take, ticker=rng.choice(names), side=side))
             sides = stack.server.run(lambda v: {(o.ticker, o.side) for o in resting(v)})
             for name in names:
                 samples[name][1] += 1
@@ -213,11 +107,13 @@ def _take(venue: Venue, ticker: str, side: Side) -> None:
     venue.engine.create(OPERATOR, order, venue.now_ms())
 
 
-RISK_PATHS = tuple(
-    [
-        "/user_data_timestamp",
-        *(f"/portfolio/{what}" for what in ("orders", "fills", "positions", "settlements", "balance")),
-    ]
+RISK_PATHS = (
+    "/user_data_timestamp",
+    "/portfolio/orders",
+    "/portfolio/fills",
+    "/portfolio/positions",
+    "/portfolio/settlements",
+    "/portfolio/balance",
 )
 
 
