@@ -42,7 +42,8 @@ def _prices(view: MarketView, config: MarketConfig, bid: int, ask: int) -> tuple
     # Twice the centre keeps half ticks exact.
     centre_2 = bid + ask + 2 * shift
     fee_e4 = -(-fees.contract_fee_e6(view.market.fees, (bid + ask) // 2, is_taker=False) // 100)
-    edge = config.min_spread_e4 // EDGE_SHARE + fee_e4
+    # Never nothing, or both quotes could meet at the centre.
+    edge = max(config.min_spread_e4 // EDGE_SHARE, 1) + fee_e4
     highest_bid = min(grid.step(bid, 1) + shift, (centre_2 - 2 * edge) // 2)
     lowest_ask = max(grid.step(ask, -1) + shift, -((-centre_2 - 2 * edge) // 2))
     return min(grid.floor(highest_bid), grid.step(ask, -1)), max(grid.ceil(lowest_ask), grid.step(bid, 1))
@@ -65,12 +66,13 @@ def _skew_e4(view: MarketView, config: MarketConfig, spread_e4: int) -> int:
 def _size(view: MarketView, config: MarketConfig, side: Side, posture: Posture) -> int:
     """Full size when it reduces the position, shrinking toward the cap when it adds to it."""
     net = view.position.net_e2 * side.sign
+    cap = config.max_inventory_yes_e2 if side is Side.BID else config.max_inventory_no_e2
     if net < 0:
-        reducing = -net if posture is Posture.REDUCE_ONLY else config.quote_size_e2
+        # Past flat the quote adds to the other side, whose cap holds for what is beyond.
+        reducing = -net if posture is Posture.REDUCE_ONLY else cap - net
         return min(config.quote_size_e2, reducing)
     if posture is Posture.REDUCE_ONLY:
         return 0
-    cap = config.max_inventory_yes_e2 if side is Side.BID else config.max_inventory_no_e2
     room = cap - net
     if room <= 0:
         return 0
