@@ -149,8 +149,16 @@ def _ledger(db: Dynamo, problems: list[str]) -> Ledger:
 
 
 def _unrealised(ledger: Ledger, evidence: Evidence) -> tuple[int, int]:
-    """What closing every position now would bring beyond its cost, and the same at the middle of the books."""
-    held = {ticker: position for ticker, position in ledger.positions.items() if position.net_e2}
+    """What closing every position now would bring beyond its cost, and the same at the middle of the books.
+
+    A position that only the ledger knows is a difference, not something that could be closed.
+    """
+    real = evidence.truth["positions"]
+    held = {
+        ticker: position
+        for ticker, position in ledger.positions.items()
+        if position.net_e2 and ticker in real
+    }
     if not held:
         return 0, 0
     settings, clock = Settings.from_environ(evidence.environ), SystemClock()
