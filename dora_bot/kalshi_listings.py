@@ -123,14 +123,18 @@ _AS_OF = msgspec.json.Decoder(_AsOf)
 
 
 def exchange_status(body: bytes) -> ExchangeStatus:
-    """Top-level flags describe shard 0; a shard that is told apart and not trading is listed as paused."""
+    """The top-level flags describe shard 0 alone: where shards are told apart, a pause counts where it is."""
     found = values.decode(_STATUS, body)
-    paused = {
-        shard.exchange_index
-        for shard in found.exchange_index_statuses or ()
-        if not (shard.exchange_active and shard.trading_active)
-    }
-    return ExchangeStatus(found.exchange_active, found.trading_active, frozenset(paused))
+    shards = found.exchange_index_statuses or ()
+    if not shards:
+        return ExchangeStatus(found.exchange_active, found.trading_active)
+    return ExchangeStatus(
+        active=any(shard.exchange_active for shard in shards),
+        trading=any(shard.trading_active for shard in shards),
+        paused_shards=frozenset(
+            shard.exchange_index for shard in shards if not (shard.exchange_active and shard.trading_active)
+        ),
+    )
 
 
 def schedule(body: bytes) -> Schedule:

@@ -285,7 +285,7 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeStatus:
-    """``trading`` is false in a trading pause, ``active`` in an exchange pause; by shard where told."""
+    """``trading`` is false while it pauses everywhere, ``active`` while the whole exchange does; else by shard."""
 
     active: bool
     trading: bool
