@@ -110,10 +110,11 @@ class Dynamo:
         reply = self.call("put_item", table, Item=wire, **self._condition(condition))
         self.meter.wrote(reply, [wire])
 
-    def update(self, table: Table, key: Item, changes: Item, condition: Condition | None = None) -> Item:
-        """Set some attributes, leave the others alone; returns the item as it is then.
+    def update(self, table: Table, key: Item, changes: Item, condition: Condition | None = None) -> None:
+        """Set some attributes, leave the others alone.
 
         Raises `ConditionFailed`. Creates the item where there is none unless the condition forbids it.
+        Asks for no other attribute back: the bot's role may see only those it writes of a config item.
         """
         names = {f"#n{at}": name for at, name in enumerate(changes)}
         values = {f":v{at}": value for at, value in enumerate(changes.values())}
@@ -128,12 +129,10 @@ class Dynamo:
             table,
             Key=self.wire(key),
             UpdateExpression=f"SET {assignments}",
-            ReturnValues="ALL_NEW",
+            ReturnValues="UPDATED_NEW",
             **self._condition(merged),
         )
-        after = reply.get("Attributes", {})
-        self.meter.wrote(reply, [after])
-        return self.plain(after)
+        self.meter.wrote(reply, [reply.get("Attributes", {})])
 
     # ── many items ──────────────────────────────────────────────────────────────────────────────
 
