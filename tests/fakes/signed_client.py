@@ -27,6 +27,7 @@ class SignedClient:
     def __init__(self, base: str, key_id: str, private_key_path: str, timeout_s: float = 5.0) -> None:
         self.base = base
         self.key_id = key_id
+        self.private_key_path = private_key_path
         self.timeout_s = timeout_s
         loaded = serialization.load_pem_private_key(Path(private_key_path).read_bytes(), None)
         assert isinstance(loaded, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey)

@@ -23,7 +23,9 @@ class WsClient:
         self._ids = 0
 
     def close(self) -> None:
-        self._socket.close()
+        """Say goodbye if anybody listens; give the socket back in any case."""
+        self._socket.close(timeout=1)
+        self._socket.shutdown()
 
     def command(self, cmd: str, **params: Any) -> int:
         """Send a command and return its id."""
@@ -46,8 +48,11 @@ class WsClient:
         return [sids[channel] for channel in channels]
 
     def frame(self) -> Json:
-        """The next frame. Raises websocket.WebSocketTimeoutException where none comes."""
-        made: Json = json.loads(self._socket.recv())
+        """The next frame. Raises WebSocketTimeoutException or WebSocketConnectionClosedException."""
+        text = self._socket.recv()
+        if not text:
+            raise websocket.WebSocketConnectionClosedException("the server closed the connection")
+        made: Json = json.loads(text)
         self.seen.append(made)
         return made
 
