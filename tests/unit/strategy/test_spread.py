@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dora_bot import strategy
@@ -17,9 +17,6 @@ from dora_bot.models import (
     Quote,
     Side,
 )
-
-settings.register_profile("big", max_examples=2000)
-settings.load_profile("big")
 from dora_bot.units import ONE_E4
 from dora_bot.views import Decision, MarketView, Posture, Stance
 from tests.fakes.core import RUN, T, book, config, market, market_view
