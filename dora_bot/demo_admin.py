@@ -64,6 +64,13 @@ class Disturbances:
     _settled: bool = field(default=False, init=False)
 
     def step(self, elapsed_s: float) -> str:
+        """Do what is due. A refused action is news too: the market may have ended by itself."""
+        try:
+            return self._step(elapsed_s)
+        except ExchangeUnreachable as error:
+            return str(error)
+
+    def _step(self, elapsed_s: float) -> str:
         if not self._paused and elapsed_s >= PAUSE_AT_S and self.seconds > PAUSE_AT_S + 2 * PAUSE_FOR_S:
             self._paused = True
             self.admin.engine("pause", shard=self.shard, on=True)
