@@ -140,6 +140,7 @@ class Venue:
                     "side": order.side.value,
                     "price": price_text(order.price_e4),
                     "remaining_count": count_text(order.remaining_e2),
+                    "status": order.status.value,
                     "reason": order.reason.value,
                 }
             elif isinstance(event, PositionChanged):

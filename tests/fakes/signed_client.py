@@ -58,17 +58,16 @@ class SignedClient:
         body: object = None,
         *,
         headers: dict[str, str] | None = None,
-        raw: bytes | None = None,
-        **query: object,
+        query: dict[str, object] | None = None,
     ) -> Answer:
-        """``path`` below the base. ``headers`` replaces the signature; ``raw`` replaces the JSON body."""
+        """``path`` below the base. ``headers`` replaces the signature."""
         url = self.base + path
         signed = self.auth_headers(method, urlsplit(url).path) if headers is None else headers
-        data = raw if raw is not None else (None if body is None else json.dumps(body).encode())
+        data = None if body is None else json.dumps(body).encode()
         reply = self._session.request(
             method,
             url,
-            params={name: str(value) for name, value in query.items()},
+            params={name: str(value) for name, value in (query or {}).items()},
             data=data,
             headers={**signed, "Content-Type": "application/json"},
             timeout=self.timeout_s,
@@ -76,7 +75,7 @@ class SignedClient:
         return Answer(reply.status_code, reply.json() if reply.content else None, dict(reply.headers))
 
     def get(self, path: str, **query: object) -> Answer:
-        return self.call("GET", path, **query)
+        return self.call("GET", path, query=query)
 
     def post(self, path: str, body: object = None) -> Answer:
         return self.call("POST", path, {} if body is None else body)
@@ -85,4 +84,4 @@ class SignedClient:
         return self.call("PUT", path, {} if body is None else body)
 
     def delete(self, path: str, body: object = None, **query: object) -> Answer:
-        return self.call("DELETE", path, body, **query)
+        return self.call("DELETE", path, body, query=query)

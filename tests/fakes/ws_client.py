@@ -25,7 +25,7 @@ class WsClient:
     def close(self) -> None:
         """Say goodbye if anybody listens; give the socket back in any case."""
         self._socket.close(timeout=1)
-        self._socket.shutdown()
+        self._socket.shutdown()  # type: ignore[no-untyped-call]  # the library is partly typed
 
     def command(self, cmd: str, **params: Any) -> int:
         """Send a command and return its id."""

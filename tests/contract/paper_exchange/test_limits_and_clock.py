@@ -32,12 +32,10 @@ class Bench:
     def wait(self, by_ms: int) -> None:
         self.admin.call("POST", "/clock", {"advance_ms": by_ms})
 
-    def call(
-        self, method: str, path: str, body: object = None, *, skew_ms: int = 0, **query: object
-    ) -> Answer:
+    def call(self, method: str, path: str, body: object = None, *, skew_ms: int = 0) -> Answer:
         at_ms = self.now_ms() + skew_ms
         headers = self.client.auth_headers(method, "/trade-api/v2" + path, at_ms=at_ms)
-        return self.client.call(method, path, body, headers=headers, **query)
+        return self.client.call(method, path, body, headers=headers)
 
     def order(self, **changes: Any) -> dict[str, Any]:
         return {

@@ -133,7 +133,7 @@ class Replay:
         path = meta["path"].removeprefix("/trade-api/v2")
         for theirs, ours in self._ids.items():
             path = path.replace(theirs, ours)
-        headers = {} if meta["auth"] == "unauthenticated" else None
+        headers: dict[str, str] | None = {} if meta["auth"] == "unauthenticated" else None
         answer = self.client.call(meta["method"], path, meta.get("request_body"), headers=headers)
         if isinstance(body, dict) and "order_id" in body and answer.status < 300:
             self._ids[body["order_id"]] = answer.body["order_id"]

@@ -39,7 +39,7 @@ class Checked:
         self.seen: set[tuple[str, str]] = set()
 
     def call(self, method: str, path: str, body: object = None, **query: object) -> Answer:
-        answer = self.client.call(method, path, body, **query)
+        answer = self.client.call(method, path, body, query=query)
         assert 200 <= answer.status < 300, (method, path, answer)
         schema = self.spec.reply_schema(method, path, answer.status)
         self.seen.add((method, path))
