@@ -118,7 +118,7 @@ def _base(settings: Settings, stack: ExitStack) -> _Base:
     db = Dynamo.connect(settings.table_prefix)
     require_tables(db)
     journal = stack.enter_context(SqliteJournal(state_dir.journal_path))
-    lease = _acquire(settings, state_dir.instance_id, journal, clock)
+    lease = _acquire(db, settings.env, state_dir.instance_id, journal, clock)
     telemetry = Telemetry(state_dir.path)
     stack.callback(telemetry.close)
     return _Base(
@@ -203,9 +203,9 @@ def _client(settings: Settings, signer: Signer, clock: SystemClock, stack: ExitS
     return client
 
 
-def _acquire(settings: Settings, owner: str, journal: SqliteJournal, clock: Clock) -> Lease:
-    db = Dynamo.connect(settings.table_prefix, attempts=1, connect_s=0.5, read_s=0.5)
-    lease = Lease(db, settings.env, owner, fence_floor=journal.fence())
+def _acquire(db: Dynamo, name: str, owner: str, journal: SqliteJournal, clock: Clock) -> Lease:
+    hasty = Dynamo.connect(db.prefix, attempts=1, connect_s=0.5, read_s=0.5, meter=db.meter)
+    lease = Lease(hasty, name, owner, fence_floor=journal.fence())
     give_up = clock.now().mono_ms + ACQUIRE_S * 1_000
     while not lease.acquire(clock.now()):
         if clock.now().mono_ms > give_up:

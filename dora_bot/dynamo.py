@@ -75,18 +75,27 @@ class Meter:
 class Dynamo:
     """The tables of one environment. Safe to use from several threads."""
 
-    def __init__(self, client: Any, prefix: str) -> None:
+    def __init__(self, client: Any, prefix: str, meter: Meter | None = None) -> None:
+        """``meter``: another connection's, to be counted with it."""
         self.prefix = prefix
         self.client = client
-        self.meter = Meter(trust_reports="amazonaws.com" in client.meta.endpoint_url)
+        self.meter = meter or Meter(trust_reports="amazonaws.com" in client.meta.endpoint_url)
         self._serializer = TypeSerializer()
         self._deserializer = TypeDeserializer()
 
     @classmethod
-    def connect(cls, prefix: str, *, attempts: int = 3, connect_s: float = 1.0, read_s: float = 2.0) -> Self:
+    def connect(
+        cls,
+        prefix: str,
+        *,
+        attempts: int = 3,
+        connect_s: float = 1.0,
+        read_s: float = 2.0,
+        meter: Meter | None = None,
+    ) -> Self:
         """Makes no call yet. Raises `ConfigError` if AWS is not configured."""
         client = aws_client("dynamodb", attempts=attempts, connect_s=connect_s, read_s=read_s)
-        return cls(client, prefix)
+        return cls(client, prefix, meter)
 
     def close(self) -> None:
         """Close the kept-alive connections."""

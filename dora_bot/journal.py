@@ -88,6 +88,7 @@ class SqliteJournal:
         self._lock = threading.Lock()
         self._encoder = msgspec.json.Encoder()
         self._connections: list[sqlite3.Connection] = []
+        self._refused: list[Row] = []
         try:
             self._db = self._connect()
             self._sync_db = self._connect()
@@ -131,15 +132,25 @@ class SqliteJournal:
             db.executemany(f"DELETE FROM intents WHERE {where}", ended)  # noqa: S608  (constant text)
 
     def record(self, rows: Sequence[Row]) -> None:
-        """All rows or none. Raises `InvariantViolation` if a fill or settlement was booked before."""
-        queued = [(_NAMES[type(row)], self._encoder.encode(row)) for row in rows]
-        booked = [_booked_key(row) for row in rows if isinstance(row, FillRow | SettlementRow)]
-        with self._transaction() as db:
-            try:
-                db.executemany("INSERT INTO booked VALUES (?,?,?)", booked)
-            except sqlite3.IntegrityError as error:
-                raise InvariantViolation(f"booked twice, one of {booked}") from error
-            db.executemany("INSERT INTO queue (kind, body) VALUES (?,?)", queued)
+        """All rows or none. Raises `InvariantViolation` if a fill or settlement was booked before.
+
+        What the disk refuses is kept and written before the next rows: a booking left out would be a gap that no
+        later one can follow.
+        """
+        waiting = [*self._refused, *rows]
+        queued = [(_NAMES[type(row)], self._encoder.encode(row)) for row in waiting]
+        booked = [_booked_key(row) for row in waiting if isinstance(row, FillRow | SettlementRow)]
+        try:
+            with self._transaction() as db:
+                try:
+                    db.executemany("INSERT INTO booked VALUES (?,?,?)", booked)
+                except sqlite3.IntegrityError as error:
+                    raise InvariantViolation(f"booked twice, one of {booked}") from error
+                db.executemany("INSERT INTO queue (kind, body) VALUES (?,?)", queued)
+        except StoreError:
+            self._refused = waiting
+            raise
+        self._refused = []
 
     # ── the drain's side ────────────────────────────────────────────────────────────────────────
 

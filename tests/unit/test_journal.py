@@ -270,18 +270,18 @@ def test_a_process_killed_inside_a_commit_leaves_all_of_it_or_nothing(path: Path
         assert len(journal.booked_fills(0)) == len(kept)
 
 
-def test_a_full_disk_is_a_store_error_and_reading_goes_on(path: Path) -> None:
+def test_a_full_disk_is_a_store_error_and_what_it_refused_comes_first_when_there_is_room(path: Path) -> None:
     told = run_child(
         path,
         """
         journal.record([order_row(1)])
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-        written = 1
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, -1))
+        tried = 1
         try:
             while True:
-                journal.record([order_row(written + 1)])
-                written += 1
+                tried += 1
+                journal.record([order_row(tried)])
         except StoreError as error:
             print("refused:", error)
         try:
@@ -289,10 +289,17 @@ def test_a_full_disk_is_a_store_error_and_reading_goes_on(path: Path) -> None:
                 journal.intend([Place(f"c{number}", "KXA", Side.BID, 4000, 100, 0, 0)], now)
         except StoreError:
             print("intent refused")
-        print("kept", written == len(journal.pending(10_000)) == journal.backlog())
+        print("reading goes on", journal.backlog() == len(journal.pending(10_000)) == tried - 1)
+        try:
+            journal.record([order_row(tried + 1)])
+        except StoreError:
+            print("refused again")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+        journal.record([order_row(tried + 2)])
+        print("all there", [q.row for q in journal.pending(10_000)] == [order_row(n) for n in range(1, tried + 3)])
         """,
     )
     assert told.returncode == 0, told.stderr
     assert "refused: journal" in told.stdout
-    assert "intent refused" in told.stdout
-    assert "kept True" in told.stdout
+    for line in ("intent refused", "reading goes on True", "refused again", "all there True"):
+        assert line in told.stdout
