@@ -127,6 +127,14 @@ def test_one_altered_attribute_is_noticed(attribute: str, value: object, problem
         fold(rows)
 
 
+def test_a_trade_counted_as_two_bookings_is_noticed_though_the_numbers_add_up() -> None:
+    book = Book()
+    first = book.fill()
+    book.trades, book.time_ms = 0, book.time_ms + 5  # the same trade again, as if at another time
+    with pytest.raises(StoreError, match="trade t1 is booked twice"):
+        fold(items([first, book.fill()]))
+
+
 def test_a_settlement_of_another_size_is_noticed() -> None:
     book = Book()
     rows = items([book.fill(Side.BID, 4_000, 200), book.settle(10_000)])
