@@ -7,6 +7,7 @@ Imports only signing and transport: no strategy, no state, no database, no lock 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from dora_bot.errors import AuthRefused, ExchangeError, ExchangeUnreachable
@@ -69,8 +70,8 @@ class Sweeper:
             raise ExchangeUnreachable(f"open orders could not be read: {problem}")
         return Swept(left, round(elapsed, 3), cancels, account_wide)
 
-    def _resting(self) -> list[dict[str, object]]:
-        found: list[dict[str, object]] = []
+    def _resting(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
         seen: set[str] = set()
         cursor = ""
         for _ in range(MAX_PAGES):
@@ -84,7 +85,7 @@ class Sweeper:
                 break
         return [o for o in found if str(o.get("client_order_id") or "").startswith(self.prefix)]
 
-    def _cancel(self, orders: list[dict[str, object]]) -> int:
+    def _cancel(self, orders: list[dict[str, Any]]) -> int:
         items = [{"order_id": o["order_id"], "market_ticker": o["ticker"]} for o in orders]
         body = json.dumps({"orders": items}).encode()
         self._json(Call("DELETE", "/portfolio/events/orders/batched", body))
@@ -94,7 +95,7 @@ class Sweeper:
         self._json(Call("DELETE", "/portfolio/events/orders"))
         return True
 
-    def _json(self, call: Call) -> dict[str, list[dict[str, str]]]:
+    def _json(self, call: Call) -> dict[str, Any]:
         reply = self.transport.call(call)
         if reply.status in (401, 403):
             raise AuthRefused(f"{call.method} {call.target}: {reply.status} {reply.body[:120]!r}")
