@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 
 from dora_bot.cli import main
+from dora_bot.clock import SystemClock
 from dora_bot.config import Settings
 from dora_bot.config_store import GLOBAL_CONFIG
 from dora_bot.doctor import examine
 from dora_bot.dynamo import Dynamo
 from dora_bot.halts import HaltFile
 from dora_bot.items import MARKET_CONFIG, STATE
+from dora_bot.lease import Lease
 from dora_bot.models import Side
 from dora_bot.paper.admin_actions import TRADER
 from dora_bot.paper.launch import LaunchOptions
@@ -234,6 +237,30 @@ def test_a_wrong_key_is_code_4(dora: Dora, monkeypatch: pytest.MonkeyPatch) -> N
     code, _, told = dora("cancel-all")
     assert code == 4
     assert "401" in told[-1]
+
+
+def test_a_lease_in_other_hands_is_code_5_and_no_order_is_sent(
+    dora: Dora, db: Dynamo, exchange: PaperServer
+) -> None:
+    clock, stop = SystemClock(), threading.Event()
+    lease = Lease(db, "paper", "somebody-else")
+    assert lease.acquire(clock.now())
+
+    def hold() -> None:
+        while not stop.wait(0.5):
+            lease.step(clock.now())
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    before = exchange.run(lambda venue: venue.journal.last)
+    try:
+        code, _, told = dora("run", "--seconds", "1")
+    finally:
+        stop.set()
+        holder.join()
+    assert code == 5, told
+    assert "is held by" in told[-1]
+    assert not exchange.run(lambda v: [e for e in v.journal.after(before) if e.get("method") == "POST"])
 
 
 # ── looking ─────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -206,3 +207,19 @@ def test_the_status_of_a_stopped_bot_is_what_it_published_last(
     assert json.loads(capsys.readouterr().out) == published
     assert main(["status"]) == 0
     assert "HALTED" in capsys.readouterr().out
+
+
+def test_watching_tells_one_object_a_second_until_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_text('{"posture":"RUN"}')
+    with subprocess.Popen(
+        [sys.executable, "-m", "dora_bot.cli", "status", "--watch", "--json"],
+        env={**os.environ, "DORA_STATE_DIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert [json.loads(process.stdout.readline()) for _ in range(2)] == [{"posture": "RUN"}] * 2
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
