@@ -80,6 +80,14 @@ class OwnOrder:
             most = max(self.total_e2, self.pending.total_e2 if isinstance(self.pending, Amend) else 0)
         return max(most - self.booked_e2, 0)
 
+    @property
+    def exposed_price_e4(self) -> int:
+        """The price at which that may come in: of an amend in doubt, the worse of old and new."""
+        if not isinstance(self.pending, Amend):
+            return self.price_e4
+        worse = max if self.side is Side.BID else min
+        return worse(self.price_e4, self.pending.price_e4)
+
 
 def opened(place: Place, now: Instant) -> OwnOrder:
     """The reservation that is made before the first byte of a create leaves."""

@@ -77,11 +77,16 @@ class _Tally:
 
     def __init__(self, view: View) -> None:
         self.exposure_e6 = view.exposure_e6
-        self._extra: dict[str, list[tuple[Side, int, int]]] = {}
+        self._placed: dict[str, list[tuple[Side, int, int]]] = {}
+        self._amended: dict[str, tuple[Side, int, int]] = {}
 
     def resting(self, market: MarketView, without: str = "") -> list[tuple[Side, int, int]]:
-        kept = [open_size(o) for o in market.orders if o.client_order_id != without]
-        return kept + self._extra.get(market.ticker, [])
+        kept = [
+            self._amended.get(o.client_order_id, open_size(o))
+            for o in market.orders
+            if o.client_order_id != without
+        ]
+        return kept + self._placed.get(market.ticker, [])
 
     def worst_e2(self, market: MarketView, side: Side, without: str = "") -> int:
         resting = sum(count for s, _, count in self.resting(market, without) if s is side)
@@ -90,15 +95,18 @@ class _Tally:
     def loss_e6(self, market: MarketView, more: list[tuple[Side, int, int]], without: str = "") -> int:
         return worst_case_loss_e6(market.position, self.resting(market, without) + more)
 
-    def add(self, market: MarketView, order: tuple[Side, int, int]) -> None:
-        before = self.loss_e6(market, [])
-        self._extra.setdefault(market.ticker, []).append(order)
-        self.exposure_e6 += self.loss_e6(market, []) - before
+    def add(self, case: "_Case") -> None:
+        before = self.loss_e6(case.market, [])
+        if case.replaced:
+            self._amended[case.action.client_order_id] = case.at_worst
+        else:
+            self._placed.setdefault(case.market.ticker, []).append(case.at_worst)
+        self.exposure_e6 += self.loss_e6(case.market, []) - before
 
 
 def open_size(order: OwnOrder) -> tuple[Side, int, int]:
     """What may still come into the position from an order, as (side, price, count)."""
-    return order.side, order.price_e4, order.exposed_e2
+    return order.side, order.exposed_price_e4, order.exposed_e2
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +120,17 @@ class _Case:
 
     @property
     def remaining_e2(self) -> int:
+        """What will rest if the exchange told us of every fill."""
         if isinstance(self.action, Place):
             return self.action.count_e2
         return self.action.total_e2 - self._amended.filled_e2
+
+    @property
+    def open_e2(self) -> int:
+        """What may still come into the position: fills that were reported and not booked are on their way."""
+        if isinstance(self.action, Place):
+            return self.action.count_e2
+        return self.action.total_e2 - self._amended.booked_e2
 
     @property
     def _amended(self) -> OwnOrder:
@@ -125,10 +141,18 @@ class _Case:
         return open_size(self._amended) if isinstance(self.action, Amend) else None
 
     @property
-    def grows_by(self) -> tuple[Side, int, int]:
-        """What the action adds to the worst case: of an amend only what exceeds the order as it rests."""
-        old = self.replaced[2] if self.replaced else 0
-        return self.action.side, self.action.price_e4, max(self.remaining_e2 - old, 0)
+    def grows_by(self) -> int:
+        """What the action adds to the side's worst case: of an amend only what exceeds the order as it rests."""
+        return max(self.open_e2 - (self.replaced[2] if self.replaced else 0), 0)
+
+    @property
+    def at_worst(self) -> tuple[Side, int, int]:
+        """How the order counts once this is sent: of an amend the worse of old and new, in price and in size."""
+        side, price = self.action.side, self.action.price_e4
+        if self.replaced is None:
+            return side, price, self.open_e2
+        worse = max if side is Side.BID else min
+        return side, worse(price, self.replaced[1]), max(self.open_e2, self.replaced[2])
 
 
 def check_sanity(case: _Case) -> str:
@@ -162,12 +186,11 @@ def check_self_cross(case: _Case) -> str:
 
 def check_inventory(case: _Case) -> str:
     """Position plus everything open on the side stays within the market's cap for that direction."""
-    side, _, growth = case.grows_by
-    if growth == 0:
+    if case.grows_by == 0:
         return ""
-    config = case.market.config
+    side, config = case.action.side, case.market.config
     cap = config.max_inventory_yes_e2 if side is Side.BID else config.max_inventory_no_e2
-    worst = case.tally.worst_e2(case.market, side) + growth
+    worst = case.tally.worst_e2(case.market, side) + case.grows_by
     if worst <= cap:
         return ""
     return f"worst position {count_text(worst)} would exceed the cap of {count_text(cap)}"
@@ -180,8 +203,7 @@ def check_exposure(case: _Case) -> str:
         return "no valid global_config"
     before = case.tally.loss_e6(case.market, [])
     replaced = case.action.client_order_id if case.replaced else ""
-    own = (case.action.side, case.action.price_e4, case.remaining_e2)
-    after = case.tally.loss_e6(case.market, [own], without=replaced)
+    after = case.tally.loss_e6(case.market, [case.at_worst], without=replaced)
     total = case.tally.exposure_e6 + after - before
     if after <= before or total <= limits.max_total_exposure_e6:
         return ""
@@ -216,5 +238,5 @@ def vet(wanted: Sequence[Wanted], view: View, now_stance: Stance) -> Verdict:
             refused.append(Refused(action, *no))
             continue
         approved.append(item)
-        tally.add(case.market, case.grows_by)
+        tally.add(case)
     return Verdict(tuple(approved), tuple(refused))

@@ -275,7 +275,7 @@ class StateManager:
         book = self.books.view(market.ticker, orders)
         self._marks[market.ticker] = valuation.mark(book, self._marks.get(market.ticker))
         position = self.positions.get(market.ticker, Position(market.ticker))
-        resting = [(o.side, o.price_e4, o.exposed_e2) for o in orders]
+        resting = [(o.side, o.exposed_price_e4, o.exposed_e2) for o in orders]
         return MarketView(
             ticker=market.ticker,
             market=market,
