@@ -131,7 +131,7 @@ def market_view(
     """A market's view with its worst cases computed from the orders, as the state manager freezes it."""
     told = of or market()
     position = Position(told.ticker, net_e2, net_e2 * 4_500 if cost_e6 is None else cost_e6)
-    resting = [(o.side, o.price_e4, o.exposed_e2) for o in orders]
+    resting = [(o.side, o.exposed_price_e4, o.exposed_e2) for o in orders]
     return MarketView(
         ticker=told.ticker,
         market=told,
