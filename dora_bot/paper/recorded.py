@@ -135,15 +135,12 @@ class RecordedLiquidity:
         """Let a recorded trade happen here. Returns what accounts got of it.
 
         A seller hits every account bid at or above the trade's price before the recorded level, and the
-        recorded queue ahead of it. A buyer who lifted a level that is hidden behind an account's bid proves
-        that this seller would have sold to that bid.
+        recorded queue ahead of it. A buyer's trade below an account's bid (the level it lifted is hidden)
+        proves that somebody was selling there who would have met that bid first.
         """
-        maker_side = trade.taker_side.other
-        was_hidden = trade.price_e4 in market.hidden[maker_side]
-        got = self._fill_accounts(market, maker_side, trade)
-        if was_hidden and got < trade.count_e2:
-            rest = trade._replace(count_e2=trade.count_e2 - got)
-            got += self._fill_accounts(market, trade.taker_side, rest)
+        got = self._fill_accounts(market, trade.taker_side.other, trade)
+        if not got:
+            got = self._fill_accounts(market, trade.taker_side, trade)
         if got < trade.count_e2:
             self._print(market, trade._replace(count_e2=trade.count_e2 - got))
         return got

@@ -217,6 +217,13 @@ def test_one_match_as_events(bench: Bench) -> None:
     )
 
 
+def test_a_change_behind_the_best_price_is_no_ticker_news(bench: Bench) -> None:
+    bench.order("ann", BID, 47, 1)
+    bench.drain()
+    bench.order("ann", BID, 46, 1)
+    assert bench.drain(TickerChanged) == []
+
+
 def test_events_are_numbered_without_gaps_and_share_a_clock_per_call(bench: Bench) -> None:
     bench.order("ann", ASK, 52, 1)
     bench.order("ann", ASK, 53, 1)

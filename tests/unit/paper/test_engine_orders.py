@@ -160,7 +160,8 @@ def test_decrease_by_and_to(bench: Bench) -> None:
     assert decrease(bench, order_id, reduce_by_e2=300) == 700
     assert decrease(bench, order_id, reduce_to_e2=200) == 200
     assert bench.exchange.queue_position(order_id) == 0
-    assert bench.view(order_id).reason is Reason.DECREASE
+    order = bench.view(order_id)
+    assert (order.reason, order.initial_e2) == (Reason.DECREASE, 200)
 
 
 def test_decrease_to_nothing_cancels(bench: Bench) -> None:
@@ -239,6 +240,11 @@ def test_cancel_all_of_one_subaccount(bench: Bench) -> None:
     bench.order("ann", BID, 47, 1, subaccount=5)
     bench.exchange.cancel_all("ann", bench.now_ms, subaccount=5)
     assert bench.resting("ann") == [kept]
+    swept = bench.order("ann", BID, 46, 1, subaccount=5).order_id
+    spared = bench.order("ann", BID, 46, 1).order_id
+    bench.wait(1_000)
+    assert swept not in bench.resting("ann")
+    assert bench.resting("ann") == [kept, spared]
 
 
 def test_orders_placed_within_a_minute_of_cancel_all_die_too(bench: Bench) -> None:

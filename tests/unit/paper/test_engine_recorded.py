@@ -155,6 +155,20 @@ def test_a_held_back_level_fills_us_when_volume_really_traded_there(bench: Bench
     assert bench.asks()[0] == (5200, 10_000)
 
 
+def test_a_level_held_back_stays_silent_while_the_market_lives_on(bench: Bench) -> None:
+    bench.order("ann", BID, 50, 5)
+    delta(bench, ASK, 49, 30)
+    bench.drain()
+    bench.order("bob", BID, 40, 1)
+    assert [(e.is_bid, e.price_e4) for e in bench.drain(BookChanged)] == [(True, 4000)]
+
+
+def test_a_trade_below_our_bid_fills_us_even_where_no_level_was_seen(bench: Bench) -> None:
+    bench.order("ann", BID, 50, 5)
+    assert bought(bench, 50, 3) == 300
+    assert bought(bench, 51, 3) == 0
+
+
 def test_our_order_drives_visible_levels_into_hiding_when_it_is_filled_past_them(bench: Bench) -> None:
     """Our order takes what it crosses, then rests; the recording knows nothing of that."""
     receipt = bench.order("ann", BID, 52, 120)
