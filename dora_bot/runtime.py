@@ -272,7 +272,7 @@ class Runtime:
         """The picture that the drain writes to DynamoDB once a minute."""
         view = self.parts.bot.published
         assert view is not None
-        orders = [o for m in view.markets.values() for o in m.orders if o.order_id]
+        orders = [o for m in view.markets.values() for o in m.orders if o.live and o.order_id]
         return Published(
             time_ms=view.now.exchange_ms,
             positions=tuple(view.positions.values()),

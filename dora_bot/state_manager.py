@@ -282,7 +282,7 @@ class StateManager:
             config=config,
             book=book,
             position=position,
-            orders=tuple(o for o in orders if o.live),
+            orders=orders,
             long_worst_e2=position.net_e2 + sum(n for s, _, n in resting if s is Side.BID),
             short_worst_e2=position.net_e2 - sum(n for s, _, n in resting if s is Side.ASK),
             worst_loss_e6=worst_case_loss_e6(position, resting),

@@ -35,7 +35,7 @@ class Surroundings:
 
 def status(view: View, scores: Scoreboard, around: Surroundings) -> dict[str, Any]:
     """One consistent object: everything in it comes from the same view."""
-    orders = [o for m in view.markets.values() for o in m.orders] + list(view.stray_orders)
+    orders = [o for m in view.markets.values() for o in m.orders if o.live] + list(view.stray_orders)
     last = scores.last
     return {
         "time": utc(view.now.exchange_ms),
@@ -119,7 +119,10 @@ def _position(market: MarketView) -> dict[str, str]:
 
 
 def _market(market: MarketView, scores: Scoreboard, queue: Mapping[str, int]) -> dict[str, Any]:
-    ours = {side: next((o for o in market.orders if o.side is side and o.order_id), None) for side in Side}
+    ours = {
+        side: next((o for o in market.orders if o.side is side and o.live and o.order_id), None)
+        for side in Side
+    }
     told: dict[str, Any] = {
         "title": market.market.title,
         "status": market.market.status,

@@ -37,8 +37,11 @@ class Stance:
 
 @dataclass(frozen=True, slots=True)
 class MarketView:
-    """One market. ``long_worst_e2``/``short_worst_e2`` are the positions if every bid (ask) that rests, is in
-    flight or is unknown were filled. ``frozen`` says why no exposure may be written, empty if it may.
+    """One market.
+
+    ``orders`` are those that may still change the position; finished ones whose fills were not seen yet are among
+    them. ``long_worst_e2`` and ``short_worst_e2`` are the positions if every bid (ask) of those were filled.
+    ``frozen`` says why no exposure may be written, empty if it may.
     """
 
     ticker: str
