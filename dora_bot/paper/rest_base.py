@@ -85,6 +85,10 @@ class Call:
         number = self.number("subaccount", "Subaccount")
         return lock(self, number)
 
+    def primary_subaccount(self) -> int:
+        """The same where the venue takes the primary one for absent; a locked key's own instead."""
+        return self.subaccount() or 0
+
     def body(self, struct: str) -> Body:
         return decode(self.raw, struct)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from dora_bot.paper.engine import Exchange
-from dora_bot.paper.rest_base import Call, Endpoint, Reply, bill_write
+from dora_bot.paper.rest_base import Call, Endpoint, Reply, bill_write, lock
 from dora_bot.paper.wire_account import group_body, group_detail_body
 from dora_bot.paper.wire_requests import group_limit_e2
 
@@ -23,7 +23,7 @@ def get_group(call: Call) -> Reply:
 
 def create_group(call: Call) -> Reply:
     body = call.body("CreateOrderGroupRequest")
-    limit_e2, subaccount = group_limit_e2(body), body.subaccount()
+    limit_e2, subaccount = group_limit_e2(body), lock(call, body.integer("subaccount")) or 0
     shard = max(body.integer("exchange_index") or 0, 0)
     group = call.venue.engine.create_group(
         call.account, limit_e2, call.now_ms, shard=shard, subaccount=subaccount

@@ -89,18 +89,18 @@ def _shard(call: Call, index: int | None, ticker: str) -> int:
 def amend_order(call: Call) -> Reply:
     body = call.body("AmendOrderV2Request")
     shard = _shard(call, body.integer("exchange_index"), body.string("ticker", required=True))
-    request = amend_request(body, call.path["order_id"], shard, call.subaccount())
+    request = amend_request(body, call.path["order_id"], shard, call.primary_subaccount())
     return Reply(200, receipt_body(call.venue.engine.amend(call.account, request, call.now_ms)))
 
 
 def decrease_order(call: Call) -> Reply:
     body = call.body("DecreaseOrderV2Request")
     shard = _shard(call, body.integer("exchange_index"), body.string("market_ticker"))
-    request = decrease_request(body, call.path["order_id"], shard, call.subaccount())
+    request = decrease_request(body, call.path["order_id"], shard, call.primary_subaccount())
     return Reply(200, decrease_body(call.venue.engine.decrease(call.account, request, call.now_ms)))
 
 
-def _cancel(call: Call, order_id: str, shard: int, subaccount: int | None) -> Json:
+def _cancel(call: Call, order_id: str, shard: int, subaccount: int) -> Json:
     engine = call.venue.engine
     reduced = engine.cancel(call.account, order_id, call.now_ms, shard=shard, subaccount=subaccount)
     return cancel_body(reduced)
@@ -109,12 +109,12 @@ def _cancel(call: Call, order_id: str, shard: int, subaccount: int | None) -> Js
 def cancel_order(call: Call) -> Reply:
     index = call.number("exchange_index", "CancelOrder")
     shard = _shard(call, index, call.get("market_ticker"))
-    return Reply(200, _cancel(call, call.path["order_id"], shard, call.subaccount()))
+    return Reply(200, _cancel(call, call.path["order_id"], shard, call.primary_subaccount()))
 
 
 def _cancel_item(call: Call, item: Body) -> Json:
     shard = _shard(call, item.integer("exchange_index"), item.string("market_ticker"))
-    subaccount = lock(call, item.integer("subaccount"))
+    subaccount = lock(call, item.integer("subaccount")) or 0
     return _cancel(call, item.string("order_id", required=True), shard, subaccount)
 
 

@@ -91,7 +91,11 @@ def get_positions(call: Call) -> Reply:
     if wanted not in ("unsettled", "settled", "all"):
         raise invalid_parameter("GetPositions", "SettlementStatus", "oneof")
     filters = call.listed("count_filter")
-    tickers, event, subaccount = _tickers(call, "GetPositions"), call.get("event_ticker"), call.subaccount()
+    tickers, event, subaccount = (
+        _tickers(call, "GetPositions"),
+        call.get("event_ticker"),
+        call.primary_subaccount(),
+    )
     counts = {"position": lambda p: p.net_e2, "total_traded": lambda p: p.traded_e6}
     if set(filters) - set(counts):
         raise invalid_parameter("GetPositions", "CountFilter", "oneof")
@@ -99,7 +103,7 @@ def get_positions(call: Call) -> Reply:
         position
         for position in call.venue.replica.read(call.account, call.now_ms).positions.values()
         if wanted in ("all", "settled" if position.settled_ms else "unsettled")
-        and position.subaccount == (subaccount or 0)
+        and position.subaccount == subaccount
         and (not tickers or position.ticker in tickers)
         and (not event or position.event_ticker == event)
         and _on_shard(call, "GetPositions", position.exchange_index)
@@ -132,7 +136,7 @@ def get_settlements(call: Call) -> Reply:
 
 
 def get_balance(call: Call) -> Reply:
-    subaccount = call.subaccount() or 0
+    subaccount = call.primary_subaccount()
     as_of_ms = call.venue.replica.as_of_ms(call.now_ms)
     data = call.venue.replica.read(call.account, call.now_ms)
     purses = [
@@ -174,12 +178,12 @@ def get_queue_positions(call: Call) -> Reply:
     tickers, event = frozenset(call.listed("market_tickers")), call.get("event_ticker")
     if not tickers and not event:
         raise invalid_parameters("market_tickers or event_ticker is required")
-    engine, subaccount = call.venue.engine, call.subaccount()
+    engine, subaccount = call.venue.engine, call.primary_subaccount()
     rows = [
         _queue_row(call, order)
         for order in engine.orders(call.account, status=OrderStatus.RESTING)
         if (order.ticker in tickers or (event and engine.market(order.ticker).spec.event_ticker == event))
-        and order.subaccount == (subaccount or 0)
+        and order.subaccount == subaccount
     ]
     return Reply(200, {"queue_positions": rows})
 

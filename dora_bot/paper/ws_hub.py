@@ -22,6 +22,7 @@ from dora_bot.paper.events import (
     TickerChanged,
     TradePrinted,
 )
+from dora_bot.paper.specs import FillView, OrderView, PositionView
 from dora_bot.paper.wire import Json
 from dora_bot.paper.wire_account import fill_message, position_message, user_order_message
 from dora_bot.paper.wire_frames import (
@@ -49,6 +50,11 @@ class Sender(Protocol):
 
     @property
     def account(self) -> str: ...
+
+    @property
+    def subaccount(self) -> int | None:
+        """The only subaccount its key may see; None for a key without such a lock."""
+        ...
 
     def send(self, sub: "Subscription", kind: str, message: bytes, ticker: str = "") -> None: ...
 
@@ -78,6 +84,10 @@ class Subscription:
         self.yes_price = False
         self.quiet_ack = False
         self.seq = 0
+
+    def owns(self, account: str, subaccount: int) -> bool:
+        """Whether this is a private matter of the connection's key."""
+        return account == self.account and self.session.subaccount in (None, subaccount)
 
     def next_seq(self) -> int:
         self.seq += 1
@@ -139,17 +149,13 @@ class Hub:
 
     def _rarer(self, event: EngineEvent) -> None:
         if isinstance(event, FillMade):
-            self._to_account("fill", "fill", event.account, event.fill.ticker, fill_message(event.fill))
+            self._to_owner("fill", "fill", event, event.fill)
         elif isinstance(event, OrderChanged):
-            message = user_order_message(event.order)
-            self._to_account("user_orders", "user_order", event.account, event.order.ticker, message)
+            self._to_owner("user_orders", "user_order", event, event.order)
         elif isinstance(event, PositionChanged):
-            message = position_message(event.account, event.position)
-            ticker = event.position.ticker
-            self._to_account("market_positions", "market_position", event.account, ticker, message)
+            self._to_owner("market_positions", "market_position", event, event.position)
         elif isinstance(event, GroupEvent):
-            channel = "order_group_updates"
-            self._to_account(channel, channel, event.account, "", group_message(event))
+            self._group_changed(event)
         elif isinstance(event, LifecycleEvent):
             market = self._engine.market(event.ticker)
             self._to_all("market_lifecycle_v2", lifecycle_message(event, market))
@@ -163,7 +169,7 @@ class Hub:
     def _book_changed(self, event: BookChanged) -> None:
         variants: dict[tuple[bool, bool], bytes] = {}
         for sub in self._by_market.get(("orderbook_delta", event.ticker), ()):
-            variant = (sub.yes_price, bool(event.account) and event.account == sub.account)
+            variant = (sub.yes_price, sub.owns(event.account, event.subaccount))
             message = variants.get(variant)
             if message is None:
                 message = encode(delta_message(event, yes_price=variant[0], own=variant[1]))
@@ -178,15 +184,33 @@ class Hub:
             for sub in listeners:
                 sub.session.send(sub, kind, message, ticker)
 
-    def _to_account(self, channel: str, kind: str, account: str, ticker: str, message: Json) -> None:
-        listeners = (*self._whole.get(channel, ()), *self._by_market.get((channel, ticker), ()))
-        mine = [sub for sub in listeners if sub.account == account]
-        if mine:
-            encoded = encode(message)
-            for sub in mine:
-                sub.session.send(sub, kind, encoded, ticker)
+    def _to_owner(
+        self,
+        channel: str,
+        kind: str,
+        event: FillMade | OrderChanged | PositionChanged,
+        view: FillView | OrderView | PositionView,
+    ) -> None:
+        listeners = (*self._whole.get(channel, ()), *self._by_market.get((channel, view.ticker), ()))
+        owners = [sub for sub in listeners if sub.owns(event.account, view.subaccount)]
+        if owners:
+            encoded = encode(_private_message(event.account, view))
+            for sub in owners:
+                sub.session.send(sub, kind, encoded, view.ticker)
+
+    def _group_changed(self, event: GroupEvent) -> None:
+        encoded = encode(group_message(event))
+        for sub in tuple(self._whole.get("order_group_updates", ())):
+            if sub.owns(event.account, event.subaccount):
+                sub.session.send(sub, "order_group_updates", encoded)
 
     def _to_all(self, kind: str, message: Json) -> None:
         encoded = encode(message)
         for sub in tuple(self._whole.get("market_lifecycle_v2", ())):
             sub.session.send(sub, kind, encoded)
+
+
+def _private_message(account: str, view: FillView | OrderView | PositionView) -> Json:
+    if isinstance(view, FillView):
+        return fill_message(view)
+    return user_order_message(view) if isinstance(view, OrderView) else position_message(account, view)

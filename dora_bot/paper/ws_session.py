@@ -61,8 +61,8 @@ class WsSession:
 
     def __init__(self, venue: "Venue", key: "ApiKey", connection: int) -> None:
         self._venue = venue
-        self._key = key
         self.account = key.account
+        self.subaccount = key.subaccount
         self.key_id = key.key_id
         self.connection = connection
         self._put: Callable[[Frame], None] = lambda _: None

@@ -259,6 +259,43 @@ def test_others_are_not_told_of_private_matters(
     stranger.close()
 
 
+def test_a_locked_key_sees_its_own_subaccount_only(
+    server: PaperServer, client: SignedClient, admin: Admin, tmp_path: Path
+) -> None:
+    admin.act("cash", amount="10", subaccount=7)
+    key = admin.act("add_key", path=str(tmp_path / "l.pem"), subaccount=7)["key_id"]
+    locked = SignedClient(client.base, key, str(tmp_path / "l.pem"))
+    ws = WsClient(server.here.ws_url, locked)
+    ws.subscribe("user_orders", "orderbook_delta", tickers=[ONE])
+    sibling = place(client)
+    own = place(locked, subaccount=7)
+    assert ws.until_type("user_order")["msg"]["order_id"] == own["order_id"]
+    deltas = [frame["msg"] for frame in ws.seen if frame["type"] == "orderbook_delta"]
+    assert [(d.get("client_order_id"), d.get("subaccount")) for d in deltas[:2]] == [
+        (None, None),
+        (own["client_order_id"], 7),
+    ]
+    assert [o["order_id"] for o in locked.get("/portfolio/orders").body["orders"]] == [own["order_id"]]
+    assert locked.delete(f"{V2}/{sibling['order_id']}").status == 404
+    assert client.delete(f"{V2}/{own['order_id']}").status == 404
+    assert client.delete(f"{V2}/{own['order_id']}", subaccount=7).status == 200
+    ws.close()
+    locked.close()
+
+
+def test_a_client_that_does_not_read_loses_its_subscription(
+    connect: Connect, admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dora_bot.paper.ws_outbox.BUFFER_LIMIT", -1)
+    ws = connect()
+    ws.command("subscribe", channels=["orderbook_delta"], market_tickers=[ONE])
+    overflow = ws.until_type("error")
+    assert (overflow["msg"]["code"], overflow["sid"]) == (25, 1)
+    monkeypatch.setattr("dora_bot.paper.ws_outbox.BUFFER_LIMIT", 1 << 20)
+    ws.command("list_subscriptions")
+    assert ws.until_type("ok")["msg"] == []
+
+
 def test_the_life_cycle_is_announced_except_pauses_and_time_passing(connect: Connect, admin: Admin) -> None:
     ws = connect()
     ws.subscribe("market_lifecycle_v2", "order_group_updates")
