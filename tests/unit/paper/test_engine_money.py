@@ -160,11 +160,11 @@ def test_an_amended_closing_order_closes_once(bench: Bench) -> None:
     order_id = bench.order("ann", ASK, 60, 10).order_id
     assert bench.amend("ann", order_id, ASK, 70, 10).remaining_e2 == 1_000
     assert bench.locked("ann") == 0
-    # 10 more would open NO at 0.30 each.
-    bench.exchange.adjust_cash("ann", 2_500_000 - bench.cash("ann"), bench.now_ms)
-    assert refusal(lambda: bench.amend("ann", order_id, ASK, 70, 20))[1] == "insufficient_balance"
+    # 10 more would open NO at 0.20 each.
+    bench.exchange.adjust_cash("ann", 1_500_000 - bench.cash("ann"), bench.now_ms)
+    assert refusal(lambda: bench.amend("ann", order_id, ASK, 80, 20))[1] == "insufficient_balance"
     bench.exchange.adjust_cash("ann", 500_000, bench.now_ms)
-    assert bench.amend("ann", order_id, ASK, 70, 20).remaining_e2 == 2_000
+    assert bench.amend("ann", order_id, ASK, 80, 20).remaining_e2 == 2_000
 
 
 def test_an_amended_order_is_counted_once(bench: Bench) -> None:
