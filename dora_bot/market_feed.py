@@ -38,6 +38,7 @@ REFUSALS = 3
 STEADY_MS = 10_000
 """A connection that lived this long resets the backoff."""
 _READ_S = 0.1
+_READ_BYTES = 65_536
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -177,7 +178,7 @@ class MarketFeed:
         options: dict[str, object] = {"cert_reqs": ssl.CERT_REQUIRED}
         if self._settings.ca_file:
             options["ca_certs"] = self._settings.ca_file
-        connection = websocket.WebSocket(sslopt=options, enable_multithread=False, skip_utf8_validation=True)
+        connection = _BufferedWebSocket(sslopt=options, enable_multithread=False, skip_utf8_validation=True)
         connection.connect(  # type: ignore[no-untyped-call]  # websocket-client leaves this one untyped
             self._settings.url,
             header=headers,
@@ -265,6 +266,22 @@ class MarketFeed:
     def _post(self, events: list[object]) -> None:
         for event in events:
             self._inbox.post(event)
+
+
+class _BufferedWebSocket(websocket.WebSocket):
+    """Reads from the socket in large pieces: at full speed three system calls a frame would be most of the work."""
+
+    _piece = b""
+    _at = 0
+
+    def _recv(self, bufsize: int) -> bytes:
+        if self._at >= len(self._piece):
+            piece: bytes = super()._recv(_READ_BYTES)  # type: ignore[no-untyped-call]  # untyped in websocket-client
+            self._piece = piece
+            self._at = 0
+        taken = self._piece[self._at : self._at + bufsize]
+        self._at += len(taken)
+        return taken
 
 
 class _Pulse:

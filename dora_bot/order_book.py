@@ -4,9 +4,12 @@ A book is *proven* from a snapshot on, until something contradicts it: a lost se
 zero, an audit that differs, or bids at or above asks once the exchange's time has moved on. (Between deltas of
 one ``ts_ms`` a sweep may cross the book for a moment; across two it never does.) Nothing is quoted on a book
 that is not proven, and only a snapshot proves it again.
+
+A book read by REST has no place in the sequence: it agrees if it equals any state held since the read began.
 """
 
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -20,6 +23,10 @@ from dora_bot.models import (
 
 DEPTH = 10
 """Levels shown to strategies on each side."""
+REMEMBERED = 2_048
+"""Deltas a book can take back, to compare it with a REST read: some seconds of the busiest market recorded."""
+REST_MISSES = 2
+"""REST reads in a row that must differ before a book is doubted: one may have come from a cache."""
 
 
 class Resting(Protocol):
@@ -59,7 +66,7 @@ class Ladder:
 class Book:
     """One market's book."""
 
-    __slots__ = ("asks", "audited_mono_ms", "bids", "changed_ms", "doubt", "version")
+    __slots__ = ("asks", "based_ms", "bids", "changed_ms", "doubt", "recent", "rest_misses", "version")
 
     def __init__(self) -> None:
         self.bids = Ladder()
@@ -68,10 +75,16 @@ class Book:
         """Why the book is not proven; empty if it is."""
         self.changed_ms = 0
         self.version = 0
-        self.audited_mono_ms = 0
+        self.based_ms = 0
+        """Exchange time at which the last snapshot was taken in."""
+        self.recent: deque[BookDelta] = deque(maxlen=REMEMBERED)
+        self.rest_misses = 0
 
-    def replace(self, snapshot: BookSnapshot) -> None:
+    def replace(self, snapshot: BookSnapshot, now: Instant) -> None:
         """Take the snapshot for the whole truth."""
+        self.based_ms = now.exchange_ms
+        self.recent.clear()
+        self.rest_misses = 0
         self.bids = Ladder(snapshot.bids)
         self.asks = Ladder(snapshot.asks)
         self.changed_ms = max(self.changed_ms, snapshot.time_ms)
@@ -80,6 +93,31 @@ class Book:
 
     def differs(self, snapshot: BookSnapshot) -> bool:
         return self.bids.sizes != dict(snapshot.bids) or self.asks.sizes != dict(snapshot.asks)
+
+    def held(self, told: BookSnapshot) -> bool | None:
+        """Did this book look as told at any moment since ``told.time_ms``? None if that cannot be known."""
+        mine = {True: dict(self.bids.sizes), False: dict(self.asks.sizes)}
+        theirs = {True: dict(told.bids), False: dict(told.asks)}
+        differing = {
+            (is_bid, price_e4)
+            for is_bid in (True, False)
+            for price_e4 in mine[is_bid].keys() | theirs[is_bid].keys()
+            if mine[is_bid].get(price_e4, 0) != theirs[is_bid].get(price_e4, 0)
+        }
+        for delta in reversed(self.recent):
+            if not differing or delta.time_ms < told.time_ms:
+                break
+            before = mine[delta.is_bid].get(delta.price_e4, 0) - delta.delta_e2
+            mine[delta.is_bid][delta.price_e4] = before
+            level = (delta.is_bid, delta.price_e4)
+            if before == theirs[delta.is_bid].get(delta.price_e4, 0):
+                differing.discard(level)
+            else:
+                differing.add(level)
+        else:
+            if differing and (self.based_ms >= told.time_ms or len(self.recent) == REMEMBERED):
+                return None
+        return not differing
 
     def change(self, delta: BookDelta) -> str:
         """Apply one delta. Returns what it contradicts, if anything; the book is then in doubt.
@@ -96,6 +134,7 @@ class Book:
             self.changed_ms = time_ms
         self.version += 1
         ladder = self.bids if is_bid else self.asks
+        self.recent.append(delta)
         sizes = ladder.sizes
         old = sizes.get(price_e4, 0)
         rest = old + delta_e2
@@ -147,7 +186,8 @@ class Books:
         """Take one event in. Returns what it contradicts, empty if nothing.
 
         A delta or loss of a market without a book is dropped; an audit that differs from the book is returned
-        as a contradiction *and* becomes the new truth.
+        as a contradiction *and* becomes the new truth. An audit without a ``sid`` came by REST: its ``time_ms`` is
+        when the read began, and it may contradict but never prove.
         """
         if isinstance(event, BookDelta):
             book = self._books.get(event.ticker)
@@ -163,12 +203,24 @@ class Books:
 
     def _take(self, snapshot: BookSnapshot, now: Instant) -> str:
         book = self._books.setdefault(snapshot.ticker, Book())
+        if snapshot.audit and not snapshot.sid:
+            return self._compare(book, snapshot)
         contradicted = snapshot.audit and not book.doubt and book.differs(snapshot)
         if contradicted or not snapshot.audit or book.doubt:
-            book.replace(snapshot)
+            book.replace(snapshot, now)
             self._touched.add(snapshot.ticker)
-        book.audited_mono_ms = now.mono_ms
         return "differs from its audit snapshot" if contradicted else ""
+
+    def _compare(self, book: Book, told: BookSnapshot) -> str:
+        """Hold a proven book against a REST read; a book in doubt is not proven by one."""
+        held = None if book.doubt else book.held(told)
+        if held is None:
+            return ""
+        book.rest_misses = 0 if held else book.rest_misses + 1
+        if book.rest_misses < REST_MISSES:
+            return ""
+        self._touched.add(told.ticker)
+        return book.lose(f"differs from {REST_MISSES} REST reads in a row")
 
     def lose_all(self, reason: str) -> None:
         for ticker in self._books:

@@ -5,16 +5,22 @@ number and no time; each read replaces the one before, and a read that fails los
 pace follows the read budget, so that a hundred markets on the smallest tier are slow rather than refused.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from dora_bot.errors import ExchangeError
 from dora_bot.events import BookLost, BookSnapshot, FillSeen
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.kalshi_wire import MAX_BOOK_TICKERS
 from dora_bot.models import AccountLimits, Instant
+from dora_bot.ports import Clock
 
 SHARE = 0.5
 """Part of the read budget this may use; the risk thread's reads and the keeper need the rest."""
 OVERLAP_MS = 5_000
 """Fills are asked for from this long before the newest one seen: reads lag, and duplicates do no harm."""
+READ_LAG_MS = 1_500
+"""How old a REST book may be when it is served."""
 
 
 class RestFeed:
@@ -62,3 +68,12 @@ class RestFeed:
         if fills:
             self._since_ms = max(self._since_ms, fills[-1].time_ms - OVERLAP_MS)
         return [FillSeen(fill) for fill in fills]
+
+
+def audit_by_rest(client: KalshiClient, clock: Clock, tickers: Sequence[str]) -> list[BookSnapshot]:
+    """Books to hold the feed's against: marked as audits, with the time from which a state may equal them.
+
+    Post them to the inbox. Raises `ExchangeError`.
+    """
+    from_ms = clock.now().exchange_ms - READ_LAG_MS
+    return [replace(book, audit=True, time_ms=from_ms) for book in client.get_order_books(tickers)]

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -187,6 +187,57 @@ def test_touched_markets_are_told_once() -> None:
     assert books.take_touched() == {T}
     books.apply(BookLost((T,), "x"), NOW)
     assert books.take_touched() == {T}
+
+
+def by_rest(bids: dict[int, int], asks: dict[int, int], since_ms: int = 0) -> BookSnapshot:
+    return replace(snapshot(bids, asks, audit=True), sid=0, seq=0, time_ms=since_ms)
+
+
+MOVED = (BASE, bid(4_700, -50, 3_000), bid(4_700, -50, 3_100), ask(5_200, 10, 3_200))
+ASKS = {5_200: 300, 5_300: 50}
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "since_ms", "agrees"),
+    [
+        ({4_600: 100, 4_700: 200}, {5_200: 310, 5_300: 50}, 3_150, True),
+        ({4_600: 100, 4_700: 200}, ASKS, 3_150, True),
+        ({4_600: 100, 4_700: 250}, ASKS, 3_050, True),
+        ({4_600: 100, 4_700: 300}, ASKS, 3_000, True),
+        ({4_600: 100, 4_700: 300}, ASKS, 3_150, False),
+        ({4_600: 100, 4_700: 260}, ASKS, 3_000, False),
+        ({4_600: 100, 4_700: 250}, {5_200: 310, 5_300: 50}, 3_000, False),
+        ({4_600: 100}, ASKS, 3_000, False),
+    ],
+)
+def test_a_rest_read_agrees_if_it_equals_any_state_held_since_it_began(
+    bids: dict[int, int], asks: dict[int, int], since_ms: int, *, agrees: bool
+) -> None:
+    books, _ = after(*MOVED)
+    told = by_rest(bids, asks, since_ms)
+    assert books.apply(told, NOW) == ""
+    assert books.view(T).proven
+    assert bool(books.apply(told, NOW)) is not agrees
+    assert books.view(T).proven is agrees
+
+
+def test_one_agreeing_rest_read_forgives_the_miss_before() -> None:
+    books, _ = after(*MOVED)
+    wrong, right = by_rest({1: 1}, {}, 3_000), by_rest({4_600: 100, 4_700: 200}, ASKS, 3_000)
+    assert [books.apply(told, NOW) for told in (wrong, right, wrong)] == ["", "", ""]
+    assert books.apply(wrong, NOW) == "differs from 2 REST reads in a row"
+
+
+def test_a_rest_read_that_began_before_the_books_snapshot_says_nothing() -> None:
+    books, _ = after(*MOVED)
+    for _ in range(3):
+        assert books.apply(by_rest({1: 1}, {}, NOW.exchange_ms), NOW) == ""
+    assert books.view(T).proven
+
+
+def test_a_rest_read_does_not_prove_a_book_in_doubt() -> None:
+    books, _ = after(BASE, BookLost((T,), "gap"), by_rest({4_600: 100, 4_700: 300}, ASKS))
+    assert not books.view(T).proven
 
 
 STEPS = st.lists(
