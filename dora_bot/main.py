@@ -113,7 +113,9 @@ class Bot:
                 self.raise_halt("the tick failed", f"{type(error).__name__}: {error}", self.clock.now())
             limits = self.published.global_config if self.published else None
             beat = limits.loop_interval_ms if limits else 500
-            due += beat * (1 + max(self.clock.now().mono_ms - due, 0) // beat)
+            late = self.clock.now().mono_ms - due
+            if late >= 0:  # a tick that an event asked for comes before its beat, and must not put it off
+                due += beat * (1 + late // beat)
             self.wait(due, stop)
 
     def wait(self, due_mono_ms: int, stop: Callable[[], bool]) -> None:
