@@ -135,9 +135,7 @@ class _Watched:
     """Mixed into urllib3's connections: connects first, then asks the ticket before every write."""
 
     sock: Any
-
-    def connect(self) -> None:
-        raise NotImplementedError
+    connect: Callable[[], None]
 
     def send(self, data: Any) -> None:
         if self.sock is None:

@@ -402,7 +402,7 @@ def test_the_age_of_the_newest_frame_is_known() -> None:
 # ── the other frames ────────────────────────────────────────────────────────────────────────────
 
 
-def test_account_and_market_frames() -> None:
+def test_fill_and_order_frames() -> None:
     server, _ = opened(A)
     fill = {
         "trade_id": "d91b",
@@ -443,6 +443,10 @@ def test_account_and_market_frames() -> None:
     (event,) = server.say({"type": "user_order", "sid": 2, "msg": order | {"status": "hibernating"}})
     assert isinstance(event, OrderSeen)
     assert event.order.status == "unknown"
+
+
+def test_position_ticker_and_group_frames() -> None:
+    server, _ = opened(A)
     position = {
         "market_ticker": A,
         "position_fp": "-3.00",

@@ -238,7 +238,7 @@ class Both:
         assert total + fees + 10_000 * pairs == START_CASH * len(MEMBERS)
         assert bench.exchange.market("M").open_interest_e2 == pairs
 
-    def finish(self, result: str) -> None:
+    def verify_settlement(self, result: str) -> None:
         """Settle: positions turn into money, all of it."""
         bench = self.bench
         bench.exchange.determine("M", result, bench.now_ms)
@@ -272,7 +272,7 @@ def test_matching_equals_a_brute_force_matcher(operations: list[tuple[Any, ...]]
     both = Both()
     for operation in operations:
         both.step(operation)
-    both.finish(result)
+    both.verify_settlement(result)
 
 
 @settings(max_examples=25, deadline=None)
