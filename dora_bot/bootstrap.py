@@ -15,7 +15,7 @@ from dora_bot.config import Settings
 from dora_bot.config_store import ConfigStore
 from dora_bot.drain import Drain
 from dora_bot.dynamo import Dynamo
-from dora_bot.errors import LeaseLost
+from dora_bot.errors import LeaseLost, StoreError
 from dora_bot.exchange_access import connect_client, connect_transport, load_signer
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.execution import Executor
@@ -28,7 +28,7 @@ from dora_bot.kill import Sweeper
 from dora_bot.lease import Lease
 from dora_bot.main import Bot
 from dora_bot.market_feed import FeedSettings, MarketFeed
-from dora_bot.models import AccountLimits, Instant, Place
+from dora_bot.models import AccountLimits, Instant, Outcome, OutcomeKind, Place
 from dora_bot.order_diff import OrderLease
 from dora_bot.own_orders import OrderState, OwnOrder, opened
 from dora_bot.ports import Clock, Feed
@@ -81,6 +81,10 @@ def run_bot(settings: Settings, options: RunOptions) -> int:
         recovered = load_state(store, base.journal, drain, base.clock)
         for halt in recovered.risk.halts:
             base.halts.latch(halt.reason, halt.raised_by, halt.evidence, base.clock.now())
+        # What became of amends and cancels under way is seen in the order list that every start reads.
+        over = [i.action for i in recovered.unresolved if not isinstance(i.action, Place)]
+        ends = [Outcome(action, OutcomeKind.REFUSED, code="restart") for action in over]
+        base.journal.settle(ends, base.clock.now())
         gate = ExposureGate(base.lease.margin_ms, observe=options.observe)
         feed = _feed(base, recovered)
         bot = _bot(base, feed, gate, recovered)
@@ -207,7 +211,7 @@ def _acquire(db: Dynamo, name: str, owner: str, journal: SqliteJournal, clock: C
     hasty = Dynamo.connect(db.prefix, attempts=1, connect_s=0.5, read_s=0.5, meter=db.meter)
     lease = Lease(hasty, name, owner, fence_floor=journal.fence())
     give_up = clock.now().mono_ms + ACQUIRE_S * 1_000
-    while not lease.acquire(clock.now()):
+    while not _taken(lease, clock, give_up):
         if clock.now().mono_ms > give_up:
             raise LeaseLost(
                 "the lease is held by another instance; stop that one, or wait for its term to end"
@@ -215,6 +219,16 @@ def _acquire(db: Dynamo, name: str, owner: str, journal: SqliteJournal, clock: C
         clock.sleep(1.0)
     journal.remember_fence(lease.grip.fence)
     return lease
+
+
+def _taken(lease: Lease, clock: Clock, give_up_mono_ms: int) -> bool:
+    """One try; a table that does not answer in its half second is asked again until the patience ends."""
+    try:
+        return lease.acquire(clock.now())
+    except StoreError:
+        if clock.now().mono_ms > give_up_mono_ms:
+            raise
+        return False
 
 
 def _restored(recovered: Recovered, now: Instant) -> Restored:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dora_bot import risk_manager, strategy
+from dora_bot.errors import StoreError
 from dora_bot.events import AccountRead
 from dora_bot.execution import Executor
 from dora_bot.models import Instant
 from dora_bot.order_diff import OrderLease, cancel, diff, outran
 from dora_bot.ports import Clock, Feed, HaltLatch, Inbox, Journal, Telemetry
 from dora_bot.reconcile import Reconciler
-from dora_bot.records import FillRow
+from dora_bot.records import FillRow, Row
 from dora_bot.state_manager import StateManager
 from dora_bot.tick_report import Decisions, TickReport
 from dora_bot.views import Decision, Posture, Stance, View
@@ -48,6 +49,7 @@ class Bot:
     decisions: Decisions = field(default_factory=Decisions)
     published: View | None = None
     stopping: str = ""
+    undurable: str = ""
     woken: Instant | None = None
     ticks: int = 0
 
@@ -64,7 +66,7 @@ class Bot:
         done = self.clock.now()
         self.state.settle(outcomes, done)
         rows = [*self.state.take_rows(), *self.decisions.changed(view, decided, outcomes)]
-        self.journal.record(rows)
+        self.write_down(rows, done)
         self.ticks += 1
         fills = tuple(row.fill for row in rows if isinstance(row, FillRow))
         report = TickReport(
@@ -72,6 +74,15 @@ class Bot:
         )
         self.telemetry.emit(report)
         return report
+
+    def write_down(self, rows: list[Row], now: Instant) -> None:
+        """Queue the rows; while the journal refuses them they wait in it, and nothing is quoted."""
+        try:
+            self.journal.record(rows)
+            self.journal.settle(self.state.take_resolved(), now)
+            self.undurable = ""
+        except StoreError as error:
+            self.undurable = f"journal: {error}"
 
     def observe(self, events: Iterable[object], now: Instant) -> None:
         """Take in everything that happened; a read of the account is reconciled, the rest is applied."""
@@ -90,8 +101,9 @@ class Bot:
         for breach in risk_manager.breaches(view):
             self.raise_halt(breach.reason, breach.evidence, now)
         stance = risk_manager.stance(view)
-        if self.stopping:
-            return Stance(min(stance.posture, Posture.PAUSED), (self.stopping, *stance.reasons))
+        for reason in (self.stopping, self.undurable):
+            if reason:
+                stance = Stance(min(stance.posture, Posture.PAUSED), (reason, *stance.reasons))
         return stance
 
     def raise_halt(self, reason: str, evidence: str, now: Instant) -> None:

@@ -27,7 +27,9 @@ TOMBSTONE_MS = 600_000
 
 
 class OrderStore:
-    """Rows for the trade log collect in ``rows`` until the state manager takes them."""
+    """Rows for the trade log collect in ``rows`` until the state manager takes them, and in ``resolved`` how writes
+    ended whose outcome had been unknown.
+    """
 
     def __init__(self, own_prefix: str, restored: Iterable[OwnOrder]) -> None:
         self._prefix = own_prefix
@@ -35,6 +37,7 @@ class OrderStore:
         self._by_order_id = {o.order_id: o.client_order_id for o in restored if o.order_id}
         self._unmatched: dict[str, int] = {}
         self.rows: list[OrderRow] = []
+        self.resolved: list[Outcome] = []
 
     # ── finding ─────────────────────────────────────────────────────────────────────────────────
 
@@ -106,6 +109,11 @@ class OrderStore:
             early = self._unmatched.pop(order.order_id, 0)
             order = replace(order, booked_e2=order.booked_e2 + early)
         self._orders[order.client_order_id] = order
+        if before is not None and before.pending and before.state is OrderState.UNKNOWN is not order.state:
+            end = OutcomeKind.ACCEPTED if order.order_id else OutcomeKind.REFUSED
+            self.resolved.append(
+                Outcome(before.pending, end, order.order_id, code="evidence", detail=order.evidence)
+            )
         if before is not None and before.live and not order.live:
             self.rows.append(_row(order, _end(order), now.exchange_ms, reason or order.evidence))
 
@@ -131,9 +139,9 @@ class OrderStore:
 
 
 def _end(order: OwnOrder) -> str:
-    if order.evidence.startswith("create"):
-        return "refused"
-    return "executed" if order.filled_e2 >= order.total_e2 else "cancelled"
+    if order.filled_e2 >= order.total_e2:
+        return "executed"
+    return "refused" if order.evidence.startswith(("create refused", "create denied")) else "cancelled"
 
 
 def _row(order: OwnOrder, status: str, time_ms: int, reason: str) -> OrderRow:

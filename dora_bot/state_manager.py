@@ -231,6 +231,11 @@ class StateManager:
         self._rows, self.orders.rows = [], []
         return rows
 
+    def take_resolved(self) -> list[Outcome]:
+        """Writes whose unknown outcome evidence has settled since the last call."""
+        resolved, self.orders.resolved = self.orders.resolved, []
+        return resolved
+
     def view(self, now: Instant) -> View:
         """Everything as it is believed to be at ``now``, frozen."""
         by_ticker = self.orders.counted()
