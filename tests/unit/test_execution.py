@@ -1,6 +1,7 @@
 """From actions to the wire: cancels first and always, exposure only when durable, in time and past the gate."""
 
 from collections import deque
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,22 +121,24 @@ def test_orders_go_in_batches_that_fit_the_bucket() -> None:
     assert [len(actions) for _, actions in bench.exchange.calls] == [BATCH, BATCH, 1]
 
 
+MAKERS: dict[str, Callable[[str], Action]] = {"p": place, "a": amend, "x": cancel}
 NAMES = st.lists(st.tuples(st.sampled_from("pax"), st.booleans()), max_size=12)
 
 
-@given(NAMES, st.booleans(), st.sampled_from(["", "closed"]), st.sampled_from([0, 120, 400]))
+@given(
+    wanted=NAMES,
+    durable=st.booleans(),
+    gate=st.sampled_from(["", "closed"]),
+    latency_ms=st.sampled_from([0, 120, 400]),
+)
 def test_every_action_ends_in_exactly_one_outcome(
-    wanted: list[tuple[str, bool]],
-    durable: bool,
-    gate: str,
-    latency_ms: int,  # noqa: FBT001  (drawn)
+    *, wanted: list[tuple[str, bool]], durable: bool, gate: str, latency_ms: int
 ) -> None:
     bench = Bench(latency_ms=latency_ms)
     if not durable:
         bench.journal.broken.add("intend")
     bench.gate.reason = gate
-    makers = {"p": place, "a": amend, "x": cancel}
-    actions = [makers[kind](f"{kind}{n}") for n, (kind, _) in enumerate(wanted)]
+    actions = [MAKERS[kind](f"{kind}{n}") for n, (kind, _) in enumerate(wanted)]
     outcomes = bench.run(*actions)
     assert sorted(o.action.client_order_id for o in outcomes) == sorted(a.client_order_id for a in actions)
     assert bench.exchange.sent("cancel") == [a for a in actions if isinstance(a, Cancel)]

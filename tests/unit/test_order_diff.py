@@ -12,7 +12,7 @@ from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.units import ONE_E4
 from dora_bot.views import MarketView
 from dora_bot.write_budget import Wanted, Worth
-from tests.fakes.core import NOW, T, Sent, book, config, later, market, market_view, numbered, own, said
+from tests.fakes.core import NOW, Sent, T, book, config, later, market, market_view, numbered, own, said
 
 LEASE = OrderLease(group_of_shard=((2, "g2"),))
 BID = Quote(T, Side.BID, 4_100, 1_000)
@@ -284,8 +284,8 @@ def test_the_other_leg_gets_the_mirrored_messages(orders: list[OwnOrder], wished
     ],
 )
 def test_a_quote_is_outrun_when_the_middle_moved_by_half_its_smallest_edge(
-    now: BookView, expected: bool
-) -> None:  # noqa: FBT001  (a table of cases)
+    *, now: BookView, expected: bool
+) -> None:
     assert outran(book(4_000, 5_000), now, config(min_spread="0.04")) is expected
 
 

@@ -1,5 +1,7 @@
 """The write budget: cancels never wait, a share is always left for them, the rest goes by worth."""
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,9 +96,10 @@ def test_only_what_can_raise_risk_is_an_exposure_write() -> None:
     assert [is_exposure(a) for a in (place(), amend(), cancel())] == [True, True, False]
 
 
-WANTED = st.lists(
-    st.tuples(st.sampled_from([place, amend, cancel]), st.sampled_from(Worth)), max_size=30
-).map(lambda drawn: [Wanted(make(str(n)), worth) for n, (make, worth) in enumerate(drawn)])
+MAKERS: list[Callable[[str], Action]] = [place, amend, cancel]
+WANTED = st.lists(st.tuples(st.sampled_from(MAKERS), st.sampled_from(Worth)), max_size=30).map(
+    lambda drawn: [Wanted(make(str(n)), worth) for n, (make, worth) in enumerate(drawn)]
+)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2_000), WANTED), max_size=8))

@@ -1,0 +1,55 @@
+"""A market that is refused rests: a second, then half a minute after five in a row or for want of cash."""
+
+import pytest
+
+from dora_bot.models import Outcome, OutcomeKind, Place, Side
+from dora_bot.refusals import COOL_MS, FREEZE_AFTER, FREEZE_MS, PAUSE_MS, Refusals
+from tests.fakes.core import NOW, T, later
+from tests.fakes.manual_clock import NOON_MS
+
+PLACE = Place("c1", T, Side.BID, 4_000, 100, NOON_MS, 0)
+
+
+def outcome(kind: OutcomeKind = OutcomeKind.REFUSED, code: str = "post_only_cross") -> Outcome:
+    return Outcome(PLACE, kind, code=code)
+
+
+def rest_after(*outcomes: Outcome) -> int:
+    """How long the market rests after these, in ms."""
+    refusals = Refusals()
+    for one in outcomes:
+        refusals.note(one, NOW)
+    return next(ms for ms in (0, COOL_MS, PAUSE_MS, FREEZE_MS, 1 << 40) if not refusals.resting(T, later(ms)))
+
+
+def test_one_refusal_rests_the_market_for_a_second() -> None:
+    assert rest_after(outcome()) == COOL_MS
+    refusals = Refusals()
+    refusals.note(outcome(), NOW)
+    assert "post_only_cross" in refusals.resting(T, later(COOL_MS - 1))
+    assert refusals.resting("KXB", NOW) == ""
+
+
+def test_five_in_a_row_freeze_it_for_half_a_minute() -> None:
+    assert rest_after(*[outcome()] * (FREEZE_AFTER - 1)) == COOL_MS
+    assert rest_after(*[outcome()] * FREEZE_AFTER) == FREEZE_MS
+
+
+def test_an_accepted_write_begins_the_count_anew() -> None:
+    four = [outcome()] * (FREEZE_AFTER - 1)
+    assert rest_after(*four, outcome(OutcomeKind.ACCEPTED), *four) == COOL_MS
+
+
+@pytest.mark.parametrize("code", ["insufficient_balance", "available_balance_too_low"])
+def test_want_of_cash_freezes_it_at_once(code: str) -> None:
+    assert rest_after(outcome(code=code)) == FREEZE_MS
+
+
+@pytest.mark.parametrize("code", ["trading_is_paused", "exchange_is_paused"])
+def test_a_pause_is_waited_out_without_a_storm(code: str) -> None:
+    assert rest_after(outcome(code=code)) == PAUSE_MS
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.UNKNOWN, OutcomeKind.DENIED_LOCALLY])
+def test_what_was_not_refused_counts_for_nothing(kind: OutcomeKind) -> None:
+    assert rest_after(outcome(kind)) == 0
