@@ -48,9 +48,15 @@ class Executor:
         outcomes = [o for batch in _batches(cancels) for o in self.exchange.cancel_orders(batch)]
         refusal = undurable or self._late(tick_start) or self.gate.refusal(self.clock.now())
         outcomes += _denied(exposure, refusal) if refusal and exposure else self._expose(exposure, tick_start)
-        if not undurable:
-            self.journal.settle(outcomes, self.clock.now())
+        self._settle(outcomes)
         return outcomes
+
+    def _settle(self, outcomes: Sequence[Outcome]) -> None:
+        try:
+            self.journal.settle(outcomes, self.clock.now())
+        except StoreError:
+            # policy: the intents stay open, and the tick meets the same journal when it records, and stops quoting
+            return
 
     def _intend(self, actions: Sequence[Action], now: Instant) -> str:
         try:
