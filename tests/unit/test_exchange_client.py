@@ -290,6 +290,7 @@ def test_all_pages_are_read_and_each_item_is_there_once(last: object) -> None:
         [{"orders": [order(1)], "cursor": "c"}],
         [{"orders": [order(1)], "cursor": "c"}, {"orders": [order(1)], "cursor": "d"}],
         [{"orders": [order(1)], "cursor": "c"}, {"orders": [], "cursor": "c"}],
+        [{"orders": [order(1)], "cursor": cursor} for cursor in "abcdef"],
     ],
 )
 def test_pages_that_repeat_themselves_are_an_error_not_a_loop_and_not_a_short_list(

@@ -166,6 +166,21 @@ def test_a_refused_connection_sent_nothing(free_port: object) -> None:
             client.call(POST)
 
 
+def test_a_call_given_up_before_its_first_byte_is_never_sent_afterwards() -> None:
+    delays = [DEADLINE_S + 0.3, 0.0]
+
+    def slowly(method: str, path: str, now_ms: int) -> dict[str, str]:
+        time.sleep(delays.pop(0))  # stands for a resolver that takes its time
+        return signed(method, path, now_ms)
+
+    with always(reply(201)) as server:
+        client = HttpTransport(server.url, slowly, ObservedClock(), LOOPBACK, 1, DEADLINE_S)
+        assert failure(client.call_all([POST])[0]).sent is False
+        assert client.call(GET).status == 201
+        client.close()
+        assert [request.method for request in server.received] == ["GET"]
+
+
 def test_a_call_that_found_no_free_worker_sent_nothing() -> None:
     server = LoopbackHttp(lambda _: server.hang)
     with server, transport(server.url, connections=1) as client:
