@@ -5,7 +5,7 @@ Memory is bounded: frames are many, so they have a ring of their own and cannot 
 
 import heapq
 from collections import deque
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 Entry = dict[str, Any]
@@ -27,7 +27,7 @@ class SentFrame(NamedTuple):
 class ExchangeJournal:
     """Two rings under one counter. Entry numbers start at 1 and never repeat."""
 
-    def __init__(self, keep: int = 200_000, keep_frames: int = 50_000) -> None:
+    def __init__(self, keep: int = 50_000, keep_frames: int = 50_000) -> None:
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._frames: deque[SentFrame] = deque(maxlen=keep_frames)
         self.last = 0
@@ -45,6 +45,7 @@ class ExchangeJournal:
 
     def after(self, number: int, limit: int = 10_000) -> list[Entry]:
         """The entries numbered above ``number``, oldest first, at most ``limit`` of them."""
-        entries = (entry for entry in self._entries if entry["n"] > number)
-        frames = ({"kind": "frame", **f._asdict()} for f in self._frames if f.n > number)
-        return list(islice(heapq.merge(entries, frames, key=lambda entry: int(entry["n"])), limit))
+        entries = list(takewhile(lambda entry: entry["n"] > number, reversed(self._entries)))
+        frames = list(takewhile(lambda sent: sent.n > number, reversed(self._frames)))
+        shown = ({"kind": "frame", **sent._asdict()} for sent in reversed(frames))
+        return list(islice(heapq.merge(reversed(entries), shown, key=lambda entry: int(entry["n"])), limit))

@@ -123,12 +123,12 @@ class PaperExchange:
         )
 
     async def until_failed(self) -> None:
-        """Return never, unless the world or the engine breaks: then raise what it was."""
+        """Return only once the world or the engine is broken; `stop` then raises what it was."""
         assert self._driver is not None, "the exchange was not started"
         await self._driver
 
     async def stop(self) -> None:
-        """Close connections and ports."""
+        """Close connections and ports. Raises what broke the exchange, if anything did."""
         if self._driver is not None:
             self._driver.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -137,6 +137,8 @@ class PaperExchange:
             close(1001)
         for runner in self._runners:
             await runner.cleanup()
+        if self.venue.failure is not None:
+            raise self.venue.failure
 
     def _make_key(self) -> tuple[str, Path]:
         self._state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -158,8 +160,13 @@ class PaperExchange:
 
     async def _drive(self) -> None:
         """Let the world act and the engine notice what fell due, at wall rate."""
-        while True:
-            self.venue.applied(self.world.step)
+        while self.venue.failure is None:
+            try:
+                self.venue.applied(self.world.step)
+            except (
+                Exception
+            ) as failure:  # policy: a broken exchange stops, it does not go on with a wrong state  # noqa: BLE001
+                self.venue.failure = failure
             idle_s = (self.world.next_due_ms() - self.venue.now_ms()) / 1_000
             await asyncio.sleep(min(max(idle_s, 0.001), _MAX_IDLE_S))
 
@@ -187,10 +194,8 @@ async def _serve(options: LaunchOptions, state_dir: Path) -> None:
         sys.stdout.write(announcement.line() + "\n")
         sys.stdout.flush()
         waits = {asyncio.create_task(stopped.wait()), asyncio.create_task(exchange.until_failed())}
-        done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
-        for task in done:
-            task.result()
     finally:
         await exchange.stop()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from dora_bot.paper.auth import ApiKey
 from dora_bot.paper.problems import invalid_parameter, nested
 from dora_bot.paper.rate_limits import (
-    DEFAULT_COST,
     EVERY_WRITE_BUCKET,
     READ,
     WRITE,
@@ -185,8 +184,4 @@ class Endpoint:
 
     @property
     def cost(self) -> int:
-        return endpoint_cost(self.method, self.pattern) or DEFAULT_COST
-
-    @property
-    def is_order_write(self) -> bool:
-        return self.bill is not bill_read
+        return endpoint_cost(self.method, self.pattern)

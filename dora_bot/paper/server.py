@@ -27,6 +27,7 @@ WS_PATH = "/trade-api/ws/v2"
 PING_EVERY_S = 10.0
 PING_BODY = b"heartbeat"
 _MAX_BODY = 4 * 1024 * 1024
+_JOURNAL_BODY = 4_096
 _MAX_MESSAGE = 64 * 1024 * 1024
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -69,7 +70,7 @@ class TradingServer:
             path=request.path,
             query=request.query_string,
             key_id=key_id,
-            body=raw[:2_048].decode("utf-8", "replace"),
+            body=raw[:_JOURNAL_BODY].decode("utf-8", "replace"),
         )
         before_s, after_s = venue.profile.request_delays_s()
         if before_s:
@@ -100,6 +101,9 @@ class TradingServer:
             reply = Reply(problem.status, problem.body)
         except Refused as refusal:
             reply = Reply(refusal.status, refused(refusal).body)
+        except Exception as failure:  # policy: a broken exchange stops, it does not go on with a wrong state
+            venue.failure = failure
+            raise
         venue.journal.record("applied", venue.now_ms(), request=number, status=reply.status)
         return reply
 

@@ -6,6 +6,7 @@ server.run(lambda venue: venue.engine.book("T-1"))
 """
 
 import asyncio
+import contextlib
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -132,7 +133,8 @@ class PaperServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
+            with contextlib.suppress(RuntimeError):  # the loop has ended already: the exchange broke
+                self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(_START_TIMEOUT_S)
         if self._failure is not None and error is None:
             raise self._failure
@@ -152,15 +154,11 @@ class PaperServer:
         self._exchange, self._stop = exchange, asyncio.Event()
         self._here = await exchange.start()
         self._started.set()
-        stopping = asyncio.create_task(self._stop.wait())
-        failing = asyncio.create_task(exchange.until_failed())
-        await asyncio.wait({stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
-        failure = failing.exception() if failing.done() else None
-        stopping.cancel()
-        failing.cancel()
+        waits = {asyncio.create_task(self._stop.wait()), asyncio.create_task(exchange.until_failed())}
+        _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
         await exchange.stop()
-        if failure is not None:
-            raise failure
 
     async def _act(self, act: Callable[[Venue], Result]) -> Result:
         assert self._exchange is not None, "the server is not running"

@@ -55,6 +55,8 @@ class Venue:
         self.replica = Replica(engine, self.profile)
         self.hub = Hub(engine)
         self.sessions: dict[int, tuple[WsSession, Callable[[int], None]]] = {}
+        self.failure: Exception | None = None
+        """What broke the exchange, if anything did; the driver stops on it."""
         self._gaps: dict[tuple[int, int], int] = {}
         self._transfer_ids: set[tuple[str, str]] = set()
         self._ids = 0

@@ -8,19 +8,23 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import requests
 
 from dora_bot.errors import ConfigError, Usage
 from dora_bot.paper.launch import LaunchOptions, run_paper_exchange
+from dora_bot.paper.testing import PaperServer, StaticMarket, StaticWorld
+from dora_bot.paper.venue import Venue
 from tests.fakes.signed_client import SignedClient
 
 START = """
 import json, sys
 from pathlib import Path
 from dora_bot.paper.launch import LaunchOptions, run_paper_exchange
+from dora_bot.paper.testing import PaperServer, StaticMarket, StaticWorld
+from dora_bot.paper.venue import Venue
 options = json.loads(sys.argv[1])
 run_paper_exchange(LaunchOptions(**{**options, "state_dir": Path(options["state_dir"])}))
 """
@@ -108,3 +112,29 @@ def test_a_taken_port_is_one_clear_error(free_port: Callable[[], int]) -> None:
 def test_options_that_make_no_sense_are_usage_errors(options: LaunchOptions, says: str) -> None:
     with pytest.raises(Usage, match=says):
         run_paper_exchange(options)
+
+
+class BrokenEngineError(RuntimeError):
+    """What the test breaks the engine with."""
+
+
+def break_it(venue: Venue) -> None:
+    def fail(_: str) -> NoReturn:
+        raise BrokenEngineError
+
+    venue.engine.market = fail  # type: ignore[method-assign, assignment]  # the breakage under test
+
+
+def ask_a_broken_exchange() -> int:
+    """The status of a read that breaks the engine; leaving the server raises what broke."""
+    world = StaticWorld([StaticMarket("KXA-1-ONE")])
+    with PaperServer(LaunchOptions(profile="fast"), world.install) as server:
+        server.run(break_it)
+        return requests.get(f"{server.here.rest_url}/markets/KXA-1-ONE", timeout=5).status_code
+
+
+def test_a_broken_engine_stops_the_exchange_instead_of_serving_on(caplog: pytest.LogCaptureFixture) -> None:
+    """The client sees a 500, whose outcome is unknown to it; the operator sees the process end."""
+    with pytest.raises(BrokenEngineError):
+        ask_a_broken_exchange()
+    assert "BrokenEngineError" in caplog.text
