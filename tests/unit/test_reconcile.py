@@ -1,0 +1,249 @@
+"""Our belief against a read of the account: what a read proves, what it does not, and what it cannot explain."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dora_bot.events import AccountRead, CatalogChanged, FillSeen, OrderSeen
+from dora_bot.models import (
+    Balance,
+    Cancel,
+    ExchangeOrder,
+    ExchangePosition,
+    Fill,
+    Instant,
+    Outcome,
+    OutcomeKind,
+    Place,
+    Position,
+    Settlement,
+    Side,
+)
+from dora_bot.own_orders import OrderState
+from dora_bot.reconcile import MISMATCH_HALT_MS, Reconciled, Reconciler
+from dora_bot.state_manager import Restored, StateManager
+from dora_bot.views import ConfigChanged, MarketView
+from tests.fakes.core import NOW, T, config, later, limits, market
+from tests.fakes.manual_clock import NOON_MS
+
+PLACE = Place("b-1", T, Side.BID, 4_100, 1_000, NOON_MS + 50_000, 0)
+
+
+def manager(**restored: Any) -> StateManager:
+    state = StateManager("b-", replace(Restored({}, frozenset()), **restored))
+    state.apply(CatalogChanged((market(),)), NOW)
+    state.apply(ConfigChanged((config(),), limits()), NOW)
+    return state
+
+
+def placed(state: StateManager) -> None:
+    state.reserve([PLACE], NOW)
+    state.settle([Outcome(PLACE, OutcomeKind.ACCEPTED, "o1", filled_e2=0, remaining_e2=1_000)], NOW)
+
+
+def told(remaining_e2: int = 1_000, filled_e2: int = 0, **changes: Any) -> ExchangeOrder:
+    plain = ExchangeOrder("o1", "b-1", T, Side.BID, 4_100, remaining_e2, filled_e2, "resting")
+    return replace(plain, **changes)
+
+
+def fill(number: int = 1, count_e2: int = 400, **changes: Any) -> Fill:
+    plain = Fill(f"t{number}", "o1", T, Side.BID, 4_100, count_e2, 0, False, NOON_MS + number, "b-1", "rest")
+    return replace(plain, **changes)
+
+
+def read(at: Instant, **parts: Any) -> AccountRead:
+    """A read that is complete up to half a second before ``at``."""
+    plain = AccountRead(at.exchange_ms - 500, at, (), (), (), (), Balance(0), 0)
+    return replace(plain, **parts)
+
+
+def held(net_e2: int) -> tuple[ExchangePosition, ...]:
+    return (ExchangePosition(T, net_e2),)
+
+
+def seen(state: StateManager, at: Instant = NOW) -> MarketView:
+    return state.view(at).markets[T]
+
+
+def apply(state: StateManager, at_ms: int, reconciler: Reconciler | None = None, **parts: Any) -> Reconciled:
+    at = later(at_ms)
+    return (reconciler or Reconciler()).apply(read(at, **parts), state, at)
+
+
+# ── orders ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_read_that_agrees_changes_nothing() -> None:
+    state = manager()
+    placed(state)
+    before = seen(state)
+    assert apply(state, 5_000, orders=(told(),)) == Reconciled()
+    assert seen(state) == before
+
+
+def test_an_order_that_is_gone_is_given_up_with_its_missed_fills_booked() -> None:
+    state = manager()
+    placed(state)
+    done = apply(state, 5_000, fills=(fill(1, 400), fill(2, 600)), positions=held(1_000))
+    assert (done.fills_found, done.mismatches) == (2, ())
+    view = seen(state)
+    assert (view.orders, view.position.net_e2, view.long_worst_e2) == ((), 1_000, 1_000)
+
+
+def test_an_old_read_takes_no_order_away() -> None:
+    state = manager()
+    placed(state)
+    apply(state, 400)
+    assert seen(state).orders[0].state is OrderState.RESTING
+
+
+def test_h2_an_old_read_that_lists_a_finished_order_does_not_revive_it() -> None:
+    state = manager()
+    placed(state)
+    state.apply(OrderSeen(told(0, 0, status="canceled")), later(100))
+    done = apply(state, 300, orders=(told(),))
+    assert done == Reconciled()
+    assert seen(state).orders == ()
+    state.apply(FillSeen(fill()), later(400))
+    view = seen(state)
+    assert (view.orders, view.position.net_e2) == ((), 400)
+
+
+def test_h1_a_cancel_answered_404_stays_counted_until_a_newer_read_brings_the_fill() -> None:
+    state = manager()
+    placed(state)
+    action = Cancel("b-1", "o1", T, 0)
+    state.reserve([action], later(1_000))
+    state.settle([Outcome(action, OutcomeKind.UNKNOWN, code="not_found")], later(1_050))
+    apply(state, 1_200)
+    assert (seen(state).orders[0].state, seen(state).long_worst_e2) == (OrderState.CLOSING, 1_000)
+    apply(state, 6_000, fills=(fill(1, 1_000),), positions=held(1_000))
+    view = seen(state)
+    assert (view.orders, view.position.net_e2, view.long_worst_e2) == ((), 1_000, 1_000)
+
+
+def test_an_order_that_went_unseen_is_given_up_though_its_cancel_is_repeated_and_404_for_ever() -> None:
+    state = manager()
+    placed(state)
+    action = Cancel("b-1", "o1", T, 0)
+    for second in range(1, 5):
+        state.reserve([action], later(second * 1_000))
+        state.settle([Outcome(action, OutcomeKind.UNKNOWN, code="not_found")], later(second * 1_000 + 50))
+    apply(state, 5_000)
+    assert seen(state).orders == ()
+
+
+def test_a_create_whose_reply_was_lost_is_adopted_when_it_is_listed() -> None:
+    state = manager()
+    state.reserve([PLACE], NOW)
+    state.settle([Outcome(PLACE, OutcomeKind.UNKNOWN, code="timeout")], NOW)
+    apply(state, 3_000)
+    assert seen(state).orders[0].state is OrderState.UNKNOWN
+    apply(state, 8_000, orders=(told(600, 400),), fills=(fill(),), positions=held(400))
+    (order,) = seen(state).orders
+    assert (order.state, order.remaining_e2) == (OrderState.RESTING, 600)
+    assert (seen(state).position.net_e2, seen(state).long_worst_e2) == (400, 1_000)
+
+
+def test_a_create_is_proven_absent_only_after_the_signature_window() -> None:
+    state = manager()
+    state.reserve([PLACE], NOW)
+    state.settle([Outcome(PLACE, OutcomeKind.UNKNOWN, code="timeout")], NOW)
+    apply(state, 30_000)
+    assert seen(state, later(30_000)).frozen
+    apply(state, 31_000)
+    assert seen(state, later(31_000)).orders == ()
+
+
+def test_an_order_of_ours_from_before_is_adopted_with_its_fills_booked_once() -> None:
+    state = manager(fill_keys=frozenset({("t1", "o1")}), positions={T: Position(T, 400, 1_640_000)})
+    done = apply(state, 0, orders=(told(300, 700),), fills=(fill(1, 400), fill(2, 300)), positions=held(700))
+    assert (done.adopted, done.fills_found, done.mismatches) == (1, 1, ())
+    view = seen(state)
+    assert (view.position.net_e2, view.orders[0].remaining_e2, view.long_worst_e2) == (700, 300, 1_000)
+
+
+def test_a_foreign_order_is_reported_and_left_alone() -> None:
+    state = manager()
+    foreign = told(client_order_id="web-1", order_id="x")
+    assert apply(state, 0, orders=(foreign,)).foreign_orders == (foreign,)
+    assert seen(state).orders == ()
+
+
+# ── fills, settlements, positions ───────────────────────────────────────────────────────────────
+
+
+def test_fills_missed_during_a_disconnect_are_booked_once_whatever_the_overlap() -> None:
+    state = manager()
+    placed(state)
+    state.apply(FillSeen(fill(1, 100)), NOW)
+    missed = tuple(fill(n, 100) for n in range(1, 6))
+    for at_ms in (5_000, 10_000):
+        apply(state, at_ms, orders=(told(500, 500),), fills=missed, positions=held(500))
+    assert seen(state).position.net_e2 == 500
+    assert state.fills_booked == 5
+
+
+def test_a_foreign_fill_moves_our_position_as_it_moves_the_accounts() -> None:
+    state = manager()
+    done = apply(state, 0, fills=(fill(client_order_id="web", order_id="x"),), positions=held(400))
+    assert (done.fills_found, done.mismatches) == (1, ())
+
+
+def test_a_settlement_in_a_read_pays_the_position_out_once() -> None:
+    state = manager(positions={T: Position(T, 400, 1_640_000)})
+    payout = Settlement(T, 10_000, NOON_MS)
+    assert apply(state, 0, settlements=(payout,)).settled == 1
+    assert apply(state, 5_000, settlements=(payout,)).settled == 0
+    assert state.positions[T].net_e2 == 0
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(400, 500), (400, 0), (0, 100), (-100, 100)])
+def test_a_position_that_differs_is_named_at_once_and_halts_after_a_minute(ours: int, theirs: int) -> None:
+    state = manager(positions={T: Position(T, ours, ours * 4_100)})
+    reconciler = Reconciler()
+    positions = held(theirs) if theirs else ()
+    first = apply(state, 0, reconciler, positions=positions)
+    assert T in first.mismatches[0]
+    assert apply(state, MISMATCH_HALT_MS, reconciler, positions=positions).halt_reason == ""
+    halted = apply(state, MISMATCH_HALT_MS + 1, reconciler, positions=positions)
+    assert "position mismatch" in halted.halt_reason
+
+
+def test_a_difference_that_heals_begins_anew() -> None:
+    state = manager(positions={T: Position(T, 400, 1_640_000)})
+    reconciler = Reconciler()
+    apply(state, 0, reconciler, positions=held(300))
+    apply(state, 40_000, reconciler, positions=held(400))
+    late = apply(state, 80_000, reconciler, positions=held(300))
+    assert late.mismatches
+    assert late.halt_reason == ""
+
+
+def test_a_read_older_than_the_last_fill_says_nothing_about_the_position() -> None:
+    """Reads lag: in a market that trades every second each read is a fill behind, for as long as it trades."""
+    state, reconciler = manager(), Reconciler()
+    for second in range(0, 120, 5):
+        at = later(second * 1_000)
+        state.apply(FillSeen(fill(second + 1, 100, time_ms=at.exchange_ms)), at)
+        lagging = held(second // 5 * 100)
+        done = reconciler.apply(read(at, positions=lagging), state, at)
+        assert (done.mismatches, done.halt_reason) == ((), "")
+    assert apply(state, 130_000, reconciler, positions=held(0)).mismatches
+
+
+def test_the_newest_moment_that_was_read_is_remembered() -> None:
+    state, reconciler = manager(), Reconciler()
+    apply(state, 5_000, reconciler)
+    apply(state, 1_000, reconciler)
+    assert reconciler.last_as_of_ms == later(4_500).exchange_ms
+
+
+def test_a_read_does_not_take_an_order_that_was_sent_after_it_for_gone() -> None:
+    """The reply of a create says when it was sent, not when it was applied: a listing between the two lacks it."""
+    state = manager()
+    placed(state)
+    at = later(700)
+    Reconciler().apply(read(at, as_of_ms=NOW.exchange_ms + 20), state, at)
+    assert seen(state).orders[0].state is OrderState.RESTING
