@@ -89,7 +89,7 @@ def _cancel_is_due(order: OwnOrder, now: Instant) -> bool:
     return (
         order.state is OrderState.CLOSING
         and bool(order.order_id)
-        and now.mono_ms - order.written.mono_ms >= RECANCEL_AFTER_MS
+        and now.mono_ms - order.written.mono_ms >= RECANCEL_AFTER_MS * max(order.cancels, 1)
     )
 
 

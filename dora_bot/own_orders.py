@@ -56,6 +56,7 @@ class OwnOrder:
     closed_mono_ms: int = 0
     pending: Action | None = None
     evidence: str = ""
+    cancels: int = 0
 
     @property
     def live(self) -> bool:
@@ -107,8 +108,12 @@ def opened(place: Place, now: Instant) -> OwnOrder:
 
 def reserved(order: OwnOrder, action: Amend | Cancel, now: Instant) -> OwnOrder:
     """An amend or cancel of this order is about to be sent."""
-    state = OrderState.IN_FLIGHT if isinstance(action, Amend) else OrderState.CLOSING
-    return replace(order, state=state, pending=action, written=now)
+    if isinstance(action, Amend):
+        return replace(order, state=OrderState.IN_FLIGHT, pending=action, written=now)
+    if order.state is OrderState.CLOSING:
+        # Repeated: what a read must be newer than for the order to be gone is the first cancel.
+        return replace(order, pending=action, cancels=order.cancels + 1)
+    return replace(order, state=OrderState.CLOSING, pending=action, written=now, cancels=1)
 
 
 def settled(order: OwnOrder, outcome: Outcome, now: Instant) -> OwnOrder:

@@ -78,6 +78,8 @@ class Reconciler:
             if ours == theirs:
                 self._differs_since.pop(ticker, None)
                 continue
+            if state.moved_ms.get(ticker, 0) >= read.as_of_ms:
+                continue  # the read is older than our last fill: it can say nothing about what we hold now
             since = self._differs_since.setdefault(ticker, now.mono_ms)
             text = f"{ticker}: we believe {count_text(ours)}, the exchange says {count_text(theirs)}"
             differing.append(text)

@@ -81,6 +81,7 @@ class StateManager:
         self._marks: dict[str, valuation.Mark | None] = {}
         self._last_configs: dict[str, MarketConfig] = {}
         self.fills_booked = 0
+        self.moved_ms: dict[str, int] = {}
         self._handlers: dict[type, Callable[..., None]] = {
             BookDelta: self._on_book,
             BookSnapshot: self._on_book,
@@ -176,6 +177,7 @@ class StateManager:
         self._fill_keys.add(fill.key)
         position, realised = apply_fill(self.positions.get(fill.ticker, Position(fill.ticker)), fill)
         self.positions[fill.ticker] = position
+        self.moved_ms[fill.ticker] = max(fill.time_ms, self.moved_ms.get(fill.ticker, 0))
         self.fills_booked += 1
         client_order_id = self.orders.fill(fill, now) or fill.client_order_id
         self._rows.append(FillRow(replace(fill, client_order_id=client_order_id), position, realised))
