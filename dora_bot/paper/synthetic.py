@@ -26,6 +26,7 @@ from dora_bot.paper.traders import Maker, Takers
 TAKERS = "house-takers"
 _SWEEP_S = 600.0
 _REACTION_S = (0.08, 0.4)
+_NOTICE_S = (1.0, 4.0)
 _VERDICT_S = (10.0, 40.0)
 _VISIBLE = 0.15
 """How a threshold market's variance is revealed; gives the 4 ¢/√min of recorded 15-minute markets at its start."""
@@ -146,6 +147,7 @@ class EventRun:
         width = max(exp(profile.width_sigma * rng.gauss(0.0, 1.0)), 0.9)
         for number in range(profile.makers):
             maker = Maker(maker_account(number), profile, rng, width * rng.uniform(0.95, 1.3), fair)
+            booth.makers.append(maker)
             world.at(open_ms, partial(self._make, booth, maker))
         takers = Takers(profile, rng, TAKERS)
         self._later(open_ms, profile.noise, partial(self._noise, booth, takers))
@@ -193,20 +195,27 @@ class EventRun:
             takers.sweep(booth)
             self._later(due_ms, _SWEEP_S, partial(self._sweep, booth, takers))
 
+    def _soon(self, after_ms: int, span_s: tuple[float, float], action: Callable[[int], None]) -> None:
+        self._world.at(after_ms + round(1000 * self.rng.uniform(*span_s)), action)
+
+    def _notice(self, booth: "Booth", maker: Maker, due_ms: int) -> None:
+        """News reaches a maker: it quotes what it sees now."""
+        if self._open:
+            self.latent.advance(due_ms)
+            maker.seen = self.latent.fair(booth.index)
+            maker.look(booth, maker.seen)
+
     def _news(self, due_ms: int) -> None:
-        """The value jumps; the informed of every market of the event are there within half a second."""
+        """The value jumps: the informed are there within half a second, the makers a little later."""
         if not self._open:
             return
         self.latent.advance(due_ms)
         self.latent.jump(self.profile.news_strength * self.rng.expovariate(1.0))
         for booth in self.booths:
             takers = Takers(self.profile, self.rng, TAKERS)
-            for _ in range(2):
-                reaction_ms = round(1000 * self.rng.uniform(*_REACTION_S))
-                self._world.at(
-                    due_ms + reaction_ms,
-                    partial(self._look, booth, takers),
-                )
+            self._soon(due_ms, _REACTION_S, partial(self._look, booth, takers))
+            for maker in booth.makers:
+                self._soon(due_ms, _NOTICE_S, partial(self._notice, booth, maker))
         self._later(due_ms, self.profile.news, self._news)
 
 
@@ -217,6 +226,7 @@ class Booth:
         self.spec = spec
         self.index = index
         self.grid = spec.grid
+        self.makers: list[Maker] = []
         self._world = world
         self._exchange = world.exchange
 

@@ -14,8 +14,8 @@ _STATS = Path(__file__).resolve().parents[4] / "shared" / "data" / "stats.json"
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, float]:
-    """One run with the naive maker, a fifth of the real check's length."""
-    return measure(WorldRun(markets=24, seed=1).run(fills=4_000))
+    """One run with the naive maker, a tenth of the real check's length."""
+    return measure(WorldRun(markets=24, seed=1).run(fills=2_000))
 
 
 def test_every_range_is_what_the_recorded_markets_say() -> None:
@@ -55,6 +55,6 @@ def test_too_few_fills_fail_the_check_and_every_figure_is_printed() -> None:
 
 def test_stepping_inside_the_spread_is_no_money_machine(found: dict[str, float]) -> None:
     """Being first in every queue pays for the adverse selection it meets, and little more."""
-    inside = measure(WorldRun(markets=24, seed=1, inside=1).run(fills=4_000))
+    inside = measure(WorldRun(markets=24, seed=1, inside=1).run(fills=2_000))
     assert -0.5 < inside["naive_edge_c"] < 0.5
     assert found["naive_edge_c"] < 0.1
