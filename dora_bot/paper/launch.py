@@ -163,9 +163,7 @@ class PaperExchange:
         while self.venue.failure is None:
             try:
                 self.venue.applied(self.world.step)
-            except (
-                Exception
-            ) as failure:  # policy: a broken exchange stops, it does not go on with a wrong state  # noqa: BLE001
+            except Exception as failure:  # noqa: BLE001  # policy: the exchange stops
                 self.venue.failure = failure
             idle_s = (self.world.next_due_ms() - self.venue.now_ms()) / 1_000
             await asyncio.sleep(min(max(idle_s, 0.001), _MAX_IDLE_S))

@@ -396,6 +396,11 @@ def test_under_the_real_profile_order_holds_within_a_subscription_only() -> None
     world = StaticWorld([StaticMarket(ONE)])
     with PaperServer(LaunchOptions(profile="real", tier="prestige"), world.install) as server:
         client = SignedClient(server.here.rest_url, server.here.key_id, server.here.private_key_path)
+        for _ in range(8):
+            probe = WsClient(server.here.ws_url, client)
+            probe.command("subscribe", channels=["orderbook_delta"], market_tickers=[ONE])
+            assert [frame["type"] for frame in probe.frames(2)] == ["subscribed", "orderbook_snapshot"]
+            probe.close()
         ws = WsClient(server.here.ws_url, client)
         ws.subscribe("orderbook_delta", "trade", "fill", "user_orders", tickers=[ONE])
         for _ in range(20):
