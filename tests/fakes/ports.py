@@ -76,6 +76,7 @@ class MemoryJournal:
         self.log: list[tuple[str, object]] = []
         self.open_intents: dict[tuple[str, str], Action] = {}
         self.rows: list[Row] = []
+        self._refused: list[Row] = []
         self._booked: set[tuple[str, str]] = set()
 
     def intend(self, actions: Sequence[Action], now: Instant) -> None:
@@ -92,12 +93,14 @@ class MemoryJournal:
         self.log.append(("settle", tuple(outcomes)))
 
     def record(self, rows: Sequence[Row]) -> None:
+        self._refused += rows
         self._work("record")
-        keys = [_booking(row) for row in rows if isinstance(row, FillRow | SettlementRow)]
+        waiting, self._refused = self._refused, []
+        keys = [_booking(row) for row in waiting if isinstance(row, FillRow | SettlementRow)]
         if len(set(keys)) < len(keys) or self._booked & set(keys):
             raise InvariantViolation(f"booked twice, one of {keys}")
         self._booked |= set(keys)
-        self.rows += rows
+        self.rows += waiting
 
     def unresolved(self) -> list[Action]:
         return list(self.open_intents.values())

@@ -14,7 +14,7 @@ from dora_bot.models import (
     Place,
     Side,
 )
-from dora_bot.own_orders import AMEND_SETTLE_MS, SIGNATURE_WINDOW_MS, OrderState, OwnOrder
+from dora_bot.own_orders import APPLIED_MS, SIGNATURE_WINDOW_MS, OrderState, OwnOrder
 from tests.fakes.core import NOW, T, later, own
 from tests.fakes.manual_clock import NOON_MS
 
@@ -219,6 +219,14 @@ def test_a_lost_create_is_gone_only_when_its_signature_can_no_longer_be_accepted
     assert gone.state is OrderState.DONE
 
 
+def test_an_order_left_in_flight_by_a_tick_that_failed_is_found_or_given_up_like_one_in_doubt() -> None:
+    assert own_orders.read(in_flight(), told(), as_of(1_000), SOON).state is OrderState.RESTING
+    assert own_orders.seen(in_flight(), told(), SOON).state is OrderState.RESTING
+    assert own_orders.read(in_flight(), None, as_of(1_000), SOON) == in_flight()
+    assert not own_orders.read(in_flight(), None, as_of(SIGNATURE_WINDOW_MS + 1), SOON).live
+    assert own_orders.read(amending(), told(), as_of(APPLIED_MS + 1), SOON).state is OrderState.RESTING
+
+
 def test_a_read_that_lists_a_lost_create_adopts_it() -> None:
     order = own_orders.read(unknown_create(), told(remaining_e2=400, filled_e2=600), as_of(-1_000), SOON)
     assert (order.state, order.order_id, order.exposed_e2) == (OrderState.RESTING, "o1", 1_000)
@@ -226,16 +234,16 @@ def test_a_read_that_lists_a_lost_create_adopts_it() -> None:
 
 @pytest.mark.parametrize(("price", "total"), [(4_100, 1_000), (4_200, 1_500)])
 def test_a_read_long_after_an_amend_in_doubt_says_whether_it_was_applied(price: int, total: int) -> None:
-    early = own_orders.read(unknown_amend(), told(price, total), as_of(AMEND_SETTLE_MS), SOON)
+    early = own_orders.read(unknown_amend(), told(price, total), as_of(APPLIED_MS), SOON)
     assert early.state is OrderState.UNKNOWN
-    order = own_orders.read(unknown_amend(), told(price, total), as_of(AMEND_SETTLE_MS + 1), SOON)
+    order = own_orders.read(unknown_amend(), told(price, total), as_of(APPLIED_MS + 1), SOON)
     assert (order.state, order.price_e4, order.total_e2) == (OrderState.RESTING, price, total)
 
 
 def test_an_order_still_listed_long_after_its_cancel_must_be_cancelled_again() -> None:
     lagging = own_orders.read(closing(), told(), as_of(500), SOON)
     assert lagging.state is OrderState.CLOSING
-    assert own_orders.read(closing(), told(), as_of(AMEND_SETTLE_MS + 1), SOON).state is OrderState.RESTING
+    assert own_orders.read(closing(), told(), as_of(APPLIED_MS + 1), SOON).state is OrderState.RESTING
 
 
 def test_a_finished_order_never_comes_back_to_life() -> None:
