@@ -63,6 +63,11 @@ class OwnOrder:
         return self.state is not OrderState.DONE
 
     @property
+    def in_doubt(self) -> bool:
+        """Its last write has no known end. In flight is no different: a tick that failed in a call leaves it so."""
+        return self.state in (OrderState.UNKNOWN, OrderState.IN_FLIGHT)
+
+    @property
     def filled_e2(self) -> int:
         return max(self.reported_e2, self.booked_e2)
 
@@ -180,7 +185,7 @@ def seen(order: OwnOrder, told: ExchangeOrder, now: Instant, *, reason: str = ""
         return closed(order, reported, f"user_order {told.status} {reason}".strip(), now)
     if told.status != "resting":
         return order
-    if order.state is OrderState.UNKNOWN and isinstance(order.pending, Place):
+    if order.in_doubt and isinstance(order.pending, Place):
         return _adopted(order, told)
     if isinstance(order.pending, Amend) and _shows(order.pending, told):
         return _adopted(order, told)
@@ -189,7 +194,7 @@ def seen(order: OwnOrder, told: ExchangeOrder, now: Instant, *, reason: str = ""
 
 def read(order: OwnOrder, told: ExchangeOrder | None, as_of_ms: int, now: Instant) -> OwnOrder:
     """What a read of the order list that is complete up to ``as_of_ms`` says; None: it is not listed as open."""
-    if not order.live or order.state is OrderState.IN_FLIGHT:
+    if not order.live:
         return order
     newer = as_of_ms - order.written.exchange_ms
     if told is None:
@@ -198,7 +203,7 @@ def read(order: OwnOrder, told: ExchangeOrder | None, as_of_ms: int, now: Instan
             return closed(order, order.reported_e2, f"not listed as of {as_of_ms}", now)
         return order
     order = replace(order, order_id=told.order_id, reported_e2=max(order.reported_e2, told.filled_e2))
-    if order.state is OrderState.UNKNOWN and (isinstance(order.pending, Place) or newer > APPLIED_MS):
+    if order.in_doubt and (isinstance(order.pending, Place) or newer > APPLIED_MS):
         return _adopted(order, told)
     if order.state is OrderState.CLOSING and newer > APPLIED_MS:
         # Still there long after the cancel was sent: it did not work, so it must be sent again.
