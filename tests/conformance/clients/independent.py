@@ -22,30 +22,40 @@ from tests.conformance.clients.common import (
 FRAMES = 3
 
 
-async def read_frames(place: Where, auth: KalshiAuth, config: KalshiConfig) -> list[str]:
+def order(place: Where, name: str, side: str, count: str, price: str, **more: Any) -> CreateOrderV2Request:
+    return CreateOrderV2Request(
+        ticker=place.ticker,
+        client_order_id=f"independent-{name}",
+        side=side,
+        count=count,
+        price=price,
+        self_trade_prevention_type="taker_at_cross",
+        **more,
+    )
+
+
+def move_book(client: KalshiClient, place: Where) -> None:
+    """Two changes of the book, however quiet the market is."""
+    rest = order(place, "4", "bid", "1", DEEP_BID, time_in_force="good_till_canceled", post_only=True)
+    created = client.orders.create_v2(request=rest)
+    client.orders.cancel_v2(created.order_id, market_ticker=place.ticker)
+
+
+async def read_frames(client: KalshiClient, place: Where, socket: KalshiWebSocket) -> list[str]:
     """The kinds of the first frames of the order book channel."""
     kinds: list[str] = []
-    async with KalshiWebSocket(auth=auth, config=config).connect() as session:
+    async with socket.connect() as session:
         async for message in await session.subscribe_orderbook_delta(tickers=[place.ticker]):
             kinds.append(message.type)
+            if len(kinds) == 1:
+                await asyncio.to_thread(move_book, client, place)
             if len(kinds) == FRAMES:
                 break
     return kinds
 
 
 def trade(client: KalshiClient, place: Where, report: Report) -> None:
-    def order(name: str, side: str, count: str, price: str, **more: Any) -> CreateOrderV2Request:
-        return CreateOrderV2Request(
-            ticker=place.ticker,
-            client_order_id=f"independent-{name}",
-            side=side,
-            count=count,
-            price=price,
-            self_trade_prevention_type="taker_at_cross",
-            **more,
-        )
-
-    resting = order("1", "bid", "1", DEEP_BID, time_in_force="good_till_canceled", post_only=True)
+    resting = order(place, "1", "bid", "1", DEEP_BID, time_in_force="good_till_canceled", post_only=True)
     created = client.orders.create_v2(request=resting)
     report.created_remaining = str(created.remaining_count)
     change = AmendOrderV2Request(ticker=place.ticker, side="bid", price=DEEPER_BID, count="2")
@@ -64,8 +74,8 @@ def trade(client: KalshiClient, place: Where, report: Report) -> None:
         report.gone_status = int(error.status_code or 0)
 
     taking = {"time_in_force": "immediate_or_cancel"}
-    client.orders.create_v2(request=order("2", "bid", "1", BUY_ANYTHING, **taking))
-    client.orders.create_v2(request=order("3", "ask", "2", SELL_ANYTHING, **taking))
+    client.orders.create_v2(request=order(place, "2", "bid", "1", BUY_ANYTHING, **taking))
+    client.orders.create_v2(request=order(place, "3", "ask", "2", SELL_ANYTHING, **taking))
 
 
 def main() -> None:
@@ -93,7 +103,8 @@ def main() -> None:
         report.positions = {position.ticker: str(position.position) for position in held}
         wait_for_balance()
         report.cash_after = str(client.portfolio.balance().balance_dollars)
-    report.frames = asyncio.run(asyncio.wait_for(read_frames(place, auth, config), 30))
+        socket = KalshiWebSocket(auth=auth, config=config)
+        report.frames = asyncio.run(asyncio.wait_for(read_frames(client, place, socket), 30))
     say(report)
 
 

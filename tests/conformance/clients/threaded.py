@@ -30,6 +30,19 @@ def dollars(client: KalshiClient) -> str:
     return str(Decimal(client.portfolio.get_balance().balance) / 100)
 
 
+def move_book(client: KalshiClient, place: Where) -> None:
+    """Two changes of the book, however quiet the market is."""
+    order = client.portfolio.place_order(
+        place.ticker,
+        book_side="bid",
+        count_fp="1",
+        price_dollars=DEEP_BID,
+        client_order_id="threaded-4",
+        post_only=True,
+    )
+    client.portfolio.cancel_order(order.order_id)
+
+
 def read_frames(client: KalshiClient, place: Where) -> list[str]:
     """The kinds of the first messages of the order book channel."""
     received: queue.Queue[str] = queue.Queue()
@@ -39,7 +52,9 @@ def read_frames(client: KalshiClient, place: Where) -> list[str]:
     feed.subscribe("orderbook_delta", market_ticker=place.ticker)
     feed.start()
     try:
-        return [received.get(timeout=30) for _ in range(FRAMES)]
+        first = received.get(timeout=30)
+        move_book(client, place)
+        return [first, *(received.get(timeout=30) for _ in range(FRAMES - 1))]
     finally:
         feed.stop()
 
