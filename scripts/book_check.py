@@ -88,14 +88,15 @@ class Checker:
         self._session = FeedSession(yes_priced=False)
         self._tops: dict[str, tuple[list[int], list[Top | None]]] = {}
         self._pending: list[TickerSeen] = []
-        self._market = ""
+        self._markets: list[str] = []
+        self._announced: list[str] = []
         self._book_sid = 0
         self._newest_ms = 0
 
     def line(self, line: Line) -> None:
         frame = _FRAME.decode(line.frame)
         if frame.type == "_market":
-            self._market = str(_MARKET.decode(frame.msg)["market_ticker"])
+            self._announced.append(str(_MARKET.decode(frame.msg)["market_ticker"]))
         elif frame.type == "_connected":
             self._connected()
         else:
@@ -114,7 +115,9 @@ class Checker:
         self._settle()
         self.figures.connections += 1
         self._books.lose_all("reconnect")
-        self._session.opened([self._market], 0)
+        if self._announced:
+            self._markets, self._announced = self._announced, []
+        self._session.opened(self._markets, 0)
         self._book_sid = 0
 
     def _subscribed(self, sid: int) -> bytes:
