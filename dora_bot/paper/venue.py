@@ -96,10 +96,14 @@ class Venue:
         return max(self.clock.now_ms(), self.engine.now_ms)
 
     def applied(self, act: Callable[[int], Result]) -> Result:
-        """Run something that may change the engine, and publish what changed even if it was refused."""
+        """Run something that may change the engine, and publish what changed even if it was refused.
+
+        What fell due before is published first: a snapshot taken by ``act`` holds it already.
+        """
         now_ms = self.now_ms()
+        self.engine.advance(now_ms)
+        self.publish()
         try:
-            self.engine.advance(now_ms)
             return act(now_ms)
         finally:
             self.publish()
