@@ -74,13 +74,14 @@ def _own(
 def _template(
     name: str, items: Mapping[str, Mapping[str, Any]], catalog: Mapping[str, Market], ceilings: Ceilings
 ) -> dict[str, MarketConfig]:
-    template = market_config(items[name], ceilings)
     kind, _, wanted = name.partition("#")
     members = [
         m
         for m in catalog.values()
         if (m.series_ticker if kind == "series" else m.event_ticker) == wanted and m.status not in _ENDED
     ]
+    above = items.get(f"{_SERIES}{members[0].series_ticker}", {}) if members else {}
+    template = market_config({**above, **items[name]}, ceilings)
     members.sort(key=lambda m: (m.close_ms or 1 << 62, m.ticker))
     return {
         m.ticker: _inherited(m.ticker, items, catalog, ceilings)
