@@ -31,6 +31,7 @@ def stable_uuid(name: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, name))
 
 
+@lru_cache(maxsize=4_096)
 def rfc3339(unix_ms: int) -> str:
     """UTC with as many fraction digits as needed, as the venue sends: ``…47Z``, ``…47.5Z``, ``…47.957Z``."""
     seconds, millis = divmod(unix_ms, 1_000)
