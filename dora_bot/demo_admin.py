@@ -58,6 +58,8 @@ class Disturbances:
     shard: int
     seconds: float
     """How long the bot will trade: what would not fit in is left out."""
+    determine: bool = True
+    """False for tapes: a recorded market ends as it was recorded."""
     _paused: bool = field(default=False, init=False)
     _resumed: bool = field(default=False, init=False)
     _determined: tuple[str, float] | None = field(default=None, init=False)
@@ -77,7 +79,8 @@ class Disturbances:
             return f"the exchange pauses trading on shard {self.shard}, unannounced"
         if self._paused and not self._resumed and elapsed_s >= PAUSE_AT_S + PAUSE_FOR_S:
             return self._resume()
-        if self._determined is None and DETERMINE_AT_S <= elapsed_s < self.seconds - 2 * SETTLE_AFTER_S:
+        fits = DETERMINE_AT_S <= elapsed_s < self.seconds - 2 * SETTLE_AFTER_S
+        if self.determine and self._determined is None and fits:
             return self._determine_a_held_market(elapsed_s)
         if self._determined and not self._settled and elapsed_s >= self._determined[1] + SETTLE_AFTER_S:
             self._settled = True

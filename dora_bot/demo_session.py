@@ -49,7 +49,10 @@ class Session:
         words = ["run", "--seconds", f"{self.options.seconds:g}", "--json"]
         bot = Child.start("run", words, child_environment(environ), self.folder)
         self.children.append(bot)
-        code = self._watch(bot, Disturbances(admin, busiest_shard(markets), self.options.seconds), clock)
+        disturbances = Disturbances(
+            admin, busiest_shard(markets), self.options.seconds, determine=not self.options.tapes
+        )
+        code = self._watch(bot, disturbances, clock)
         if code:
             note(f"dora demo: the bot ended with code {code}: {bot.last_words()}")
         status = latest_status(self.folder / "bot")

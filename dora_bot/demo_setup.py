@@ -63,11 +63,22 @@ def list_markets(environ: Mapping[str, str], tickers: Sequence[str]) -> list[Lis
 
 
 def configure(db: Dynamo, markets: Sequence[Listed], *, one_tick: bool) -> None:
-    """Write an item for every market; ``one_tick``: quote any spread, however narrow. Raises `ConfigError`."""
+    """Write an item for every market. Raises `ConfigError` if there is none.
+
+    ``one_tick`` is for tapes: quote any spread, however narrow, and the markets that open later as well (those
+    of a recording roll every 15 minutes), by a template of their series.
+    """
     if not markets:
         raise ConfigError("the paper exchange lists no market; give --markets of at least 1, or a --tape")
     now = timestamp(SystemClock().now().exchange_ms)
-    db.batch_put(MARKET_CONFIG, [_item(market, now, one_tick=one_tick) for market in markets])
+    items = [_item(market, now, one_tick=one_tick) for market in markets]
+    if one_tick:
+        series = {
+            f"series#{market.ticker.partition('-')[0]}": item
+            for market, item in zip(markets, items, strict=True)
+        }
+        items += [{**item, "market_id": name} for name, item in series.items()]
+    db.batch_put(MARKET_CONFIG, items)
 
 
 def busiest_shard(markets: Sequence[Listed]) -> int:

@@ -37,6 +37,12 @@ def test_nothing_is_determined_while_nothing_is_held() -> None:
         assert "KXA-1 is determined early" in trouble.step(41)
 
 
+def test_a_recorded_market_ends_as_it_was_recorded() -> None:
+    with AdminPortFake({"positions": {"KXA-1": "1.00"}}) as port:
+        tape = Disturbances(AdminPort(port.url, port.token), shard=0, seconds=60, determine=False)
+        assert [second for second in range(60) if tape.step(second)] == [15, 19]
+
+
 def test_a_short_demo_is_left_in_peace_and_a_cut_one_leaves_no_pause() -> None:
     with AdminPortFake({"positions": {"KXA-1": "1.00"}}) as port:
         short = Disturbances(AdminPort(port.url, port.token), shard=0, seconds=20)
