@@ -14,6 +14,7 @@ from dora_bot.errors import DoraError
 from dora_bot.events import CatalogChanged, StatusChanged
 from dora_bot.models import AccountLimits, Instant, Market
 from dora_bot.ports import AccountReader, Feed, Inbox
+from dora_bot.rest_feed import audit_by_rest
 from dora_bot.views import ConfigChanged
 
 CONFIG_MS = 3_000
@@ -22,6 +23,7 @@ CATALOG_MS = 15_000
 STATUS_MS = 5_000
 LIMITS_MS = 600_000
 QUEUE_MS = 10_000
+BOOKS_MS = 300_000
 CHUNK = 100
 """Tickers in one market or queue-position request."""
 
@@ -64,6 +66,7 @@ class Keeper:
             Job("status", STATUS_MS, self.read_status),
             Job("limits", LIMITS_MS, self.read_limits),
             Job("queue", QUEUE_MS, self.read_queue),
+            Job("books", BOOKS_MS, self.audit_books),
         ]
 
     def step(self, now: Instant) -> None:
@@ -135,6 +138,11 @@ class Keeper:
 
     def read_status(self, _now: Instant) -> None:
         self.inbox.post(StatusChanged(self.reader.get_exchange_status()))
+
+    def audit_books(self, now: Instant) -> None:
+        """Hold the feed's books against the exchange's REST surface, which no frame of the feed could spoil."""
+        for book in audit_by_rest(self.reader, now, sorted(self.resolution.configs)):
+            self.inbox.post(book)
 
     def read_limits(self, _now: Instant) -> None:
         self.limits = self.reader.get_limits()

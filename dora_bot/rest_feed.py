@@ -13,7 +13,7 @@ from dora_bot.events import BookLost, BookSnapshot, FillSeen
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.kalshi_wire import MAX_BOOK_TICKERS
 from dora_bot.models import AccountLimits, Instant
-from dora_bot.ports import Clock
+from dora_bot.ports import Exchange
 
 SHARE = 0.5
 """Part of the read budget this may use; the risk thread's reads and the keeper need the rest."""
@@ -48,16 +48,18 @@ class RestFeed:
         self._due_ms = now.mono_ms + round(2 * self._cost / self._tokens_per_s * 1000)
         return [*self._books(), *self._fills()]
 
-    def _books(self) -> list[BookSnapshot] | list[BookLost]:
+    def _books(self) -> list[BookSnapshot | BookLost]:
         tickers = self._tickers
         pages = -(-len(tickers) // MAX_BOOK_TICKERS)
         at = self._turn % pages * MAX_BOOK_TICKERS
         self._turn += 1
         some = tickers[at : at + MAX_BOOK_TICKERS]
         try:
-            return self._client.get_order_books(some)
+            books = self._client.get_order_books(some)
         except ExchangeError as error:
             return [BookLost(some, f"REST: {error}"[:200])]
+        missing = tuple(sorted(set(some) - {book.ticker for book in books}))
+        return [*books, *([BookLost(missing, "REST: no book told")] if missing else [])]
 
     def _fills(self) -> list[FillSeen]:
         try:
@@ -70,10 +72,10 @@ class RestFeed:
         return [FillSeen(fill) for fill in fills]
 
 
-def audit_by_rest(client: KalshiClient, clock: Clock, tickers: Sequence[str]) -> list[BookSnapshot]:
+def audit_by_rest(exchange: Exchange, now: Instant, tickers: Sequence[str]) -> list[BookSnapshot]:
     """Books to hold the feed's against: marked as audits, with the time from which a state may equal them.
 
     Post them to the inbox. Raises `ExchangeError`.
     """
-    from_ms = clock.now().exchange_ms - READ_LAG_MS
-    return [replace(book, audit=True, time_ms=from_ms) for book in client.get_order_books(tickers)]
+    from_ms = now.exchange_ms - READ_LAG_MS
+    return [replace(book, audit=True, time_ms=from_ms) for book in exchange.get_order_books(tickers)]

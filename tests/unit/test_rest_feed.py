@@ -57,10 +57,9 @@ class Exchange:
             return reply(503)
         if parts.path.endswith("/orderbooks"):
             self.asked.append(query["tickers"])
+            told = [ticker for ticker in query["tickers"] if ticker != "T-settled"]
             ladder = {"yes_dollars": [["0.4000", "1.00"]]}
-            return reply(
-                200, {"orderbooks": [{"ticker": t, "orderbook_fp": ladder} for t in query["tickers"]]}
-            )
+            return reply(200, {"orderbooks": [{"ticker": t, "orderbook_fp": ladder} for t in told]})
         return reply(200, {"fills": self.fills, "cursor": ""})
 
 
@@ -98,6 +97,15 @@ def test_a_failed_read_loses_the_books_it_was_for_and_no_fill() -> None:
         assert [type(e) for e in events] == [BookSnapshot, FillSeen]
 
 
+def test_a_market_without_a_book_does_not_cost_the_others_theirs() -> None:
+    with connected(LoopbackHttp(Exchange())) as client:
+        feed = RestFeed(client, LIMITS, SINCE_MS)
+        feed.watch(frozenset({"T-1", "T-settled"}))
+        book, lost = feed.poll(Instant(0, 0))
+    assert isinstance(book, BookSnapshot)
+    assert lost == BookLost(("T-settled",), "REST: no book told")
+
+
 def test_fills_are_asked_for_again_over_an_overlap_since_reads_lag() -> None:
     exchange = Exchange()
     server = LoopbackHttp(exchange)
@@ -114,9 +122,6 @@ def test_fills_are_asked_for_again_over_an_overlap_since_reads_lag() -> None:
 
 
 def test_an_audit_says_from_when_on_a_state_may_equal_it() -> None:
-    clock = ObservedClock()
     with connected(LoopbackHttp(Exchange())) as client:
-        before = clock.now().exchange_ms
-        (book,) = audit_by_rest(client, clock, ["T-1"])
-    assert (book.audit, book.sid) == (True, 0)
-    assert before - READ_LAG_MS <= book.time_ms <= clock.now().exchange_ms - READ_LAG_MS
+        (book,) = audit_by_rest(client, Instant(0, SINCE_MS), ["T-1"])
+    assert (book.audit, book.sid, book.time_ms) == (True, 0, SINCE_MS - READ_LAG_MS)
