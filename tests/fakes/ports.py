@@ -30,8 +30,9 @@ class ListInbox:
     def post(self, event: object) -> None:
         self.events.append(event)
         if len(self.events) > self._capacity:
-            kept = [e for e in self.events if not isinstance(e, BookDelta)]
-            self.events = [*kept, BookLost((), "inbox overflow")]
+            lost = BookLost((), "inbox overflow")
+            kept = [e for e in self.events if not isinstance(e, BookDelta) and e != lost]
+            self.events = [*kept, lost]
 
     def drain(self) -> list[object]:
         events, self.events = self.events, []
@@ -127,6 +128,7 @@ class MemoryLatch:
     def __init__(self) -> None:
         self.halts: dict[str, Halt] = {}
         self.raised = 0
+        self.paused = False
 
     def latch(self, reason: str, raised_by: str, evidence: str, now: Instant) -> HaltsChanged:
         if all(h.reason != reason for h in self.halts.values()):
@@ -139,8 +141,12 @@ class MemoryLatch:
         del self.halts[halt_id]
         return self.read()
 
+    def pause(self, *, on: bool, by: str, now: Instant) -> HaltsChanged:
+        self.paused = on
+        return self.read()
+
     def read(self) -> HaltsChanged:
-        return HaltsChanged(tuple(self.halts.values()))
+        return HaltsChanged(tuple(self.halts.values()), self.paused)
 
 
 @dataclass

@@ -1,0 +1,101 @@
+"""What every `ports.HaltLatch` promises, with the operator's way out; then what only the file can promise."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dora_bot.errors import StoreError
+from dora_bot.events import HaltsChanged
+from dora_bot.halts import HaltFile
+from dora_bot.models import Halt
+from tests.fakes.core import NOW, later
+from tests.fakes.ports import MemoryLatch
+
+Latch = HaltFile | MemoryLatch
+
+
+@pytest.fixture(params=["fake", "real"])
+def latch(request: pytest.FixtureRequest, tmp_path: Path) -> Latch:
+    return HaltFile(tmp_path / "halts.jsonl") if request.param == "real" else MemoryLatch()
+
+
+def test_a_halt_is_in_force_with_who_why_when_and_evidence(latch: Latch) -> None:
+    assert latch.read() == HaltsChanged(())
+    told = latch.latch("daily loss limit", "risk", "-50.01", NOW)
+    assert told == latch.read()
+    assert told.halts == (Halt("H1", "daily loss limit", NOW.exchange_ms, "risk", "-50.01"),)
+
+
+def test_the_same_reason_is_raised_once_while_it_is_in_force(latch: Latch) -> None:
+    first = latch.latch("a", "tick", "1", NOW)
+    assert latch.latch("a", "risk", "2", later(1_000)) == first
+    assert [h.halt_id for h in latch.latch("b", "risk", "", NOW).halts] == ["H1", "H2"]
+
+
+def test_only_its_own_id_ends_a_halt_and_an_id_is_never_used_again(latch: Latch) -> None:
+    latch.latch("a", "tick", "", NOW)
+    latch.latch("b", "tick", "", NOW)
+    assert [h.reason for h in latch.resume("H1", "operator", NOW).halts] == ["b"]
+    with pytest.raises(KeyError):
+        latch.resume("H1", "operator", NOW)
+    assert [h.halt_id for h in latch.latch("a", "tick", "", NOW).halts] == ["H2", "H3"]
+
+
+def test_a_pause_is_not_a_halt_and_ends_by_its_own_word(latch: Latch) -> None:
+    latch.latch("a", "tick", "", NOW)
+    assert latch.pause(on=True, by="operator", now=NOW).paused
+    assert latch.resume("H1", "operator", NOW) == HaltsChanged((), paused=True)
+    assert latch.pause(on=False, by="operator", now=NOW) == HaltsChanged(())
+
+
+def test_a_halt_outlives_the_process_and_is_seen_by_every_other(tmp_path: Path) -> None:
+    path = tmp_path / "halts.jsonl"
+    bot, command = HaltFile(path), HaltFile(path)
+    bot.latch("a", "tick", "", NOW)
+    assert command.read() == bot.read()
+    command.resume("H1", "operator", NOW)
+    assert bot.read().halts == ()
+    assert len(path.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("damage", ["{not json\n", '"H1"\n', '{"kind": "halt"}\n'])
+def test_a_damaged_file_is_an_error_and_never_taken_for_no_halt(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "halts.jsonl"
+    HaltFile(path).latch("a", "tick", "", NOW)
+    with path.open("a") as file:
+        file.write(damage)
+    with pytest.raises(StoreError, match="cannot be read"):
+        HaltFile(path).read()
+
+
+def _unwritable(path: Path) -> None:
+    path.mkdir()
+
+
+def _damaged(path: Path) -> None:
+    path.write_text("{")
+
+
+@pytest.mark.parametrize("break_it", [_unwritable, _damaged])
+def test_a_halt_counts_even_where_the_disk_refuses_it(
+    tmp_path: Path, break_it: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "halts.jsonl"
+    break_it(path)
+    latch = HaltFile(path)
+    told = latch.latch("the tick failed", "tick", "why", NOW)
+    (halt,) = told.halts
+    assert (halt.reason, halt.raised_by) == ("the tick failed", "tick")
+    assert "not on disk" in halt.evidence
+    assert latch.latch("the tick failed", "tick", "again", NOW) == told
+
+
+def test_a_halt_that_could_not_be_written_stays_in_force_when_the_disk_is_back(tmp_path: Path) -> None:
+    path = tmp_path / "halts.jsonl"
+    path.mkdir()
+    latch = HaltFile(path)
+    latch.latch("a", "tick", "", NOW)
+    path.rmdir()
+    assert [h.reason for h in latch.read().halts] == ["a"]
+    assert [h.reason for h in latch.latch("b", "tick", "", NOW).halts] == ["b", "a"]
