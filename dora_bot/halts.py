@@ -21,9 +21,16 @@ class HaltFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._unwritten: dict[str, Halt] = {}
 
     def read(self) -> HaltsChanged:
         """The halts in force. Raises `StoreError` for a file that cannot be read: nobody may trade then."""
+        try:
+            return self._in_force()
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"halt file {self._path} cannot be read: {error!r}") from error
+
+    def _in_force(self) -> HaltsChanged:
         halts: dict[str, Halt] = {}
         paused = False
         for line in self._lines():
@@ -40,25 +47,35 @@ class HaltFile:
                 halts.pop(line["halt_id"], None)
             else:
                 paused = kind == "pause"
-        return HaltsChanged(tuple(halts.values()), paused)
+        return HaltsChanged((*halts.values(), *self._unwritten.values()), paused)
 
     def latch(self, reason: str, raised_by: str, evidence: str, now: Instant) -> HaltsChanged:
+        """A halt counts even where the disk refuses it; it then ends with this process only."""
         with self._lock:
-            in_force = self.read()
-            if any(h.reason == reason for h in in_force.halts):
-                return in_force
-            number = sum(line["kind"] == "halt" for line in self._lines()) + 1
-            self._append(
-                {
-                    "kind": "halt",
-                    "halt_id": f"H{number}",
-                    "reason": reason,
-                    "raised_by": raised_by,
-                    "raised_ms": now.exchange_ms,
-                    "evidence": evidence,
-                }
-            )
-            return self.read()
+            try:
+                return self._latched(reason, raised_by, evidence, now)
+            except StoreError as error:
+                name = f"M{len(self._unwritten) + 1}"
+                halt = Halt(name, reason, now.exchange_ms, raised_by, f"{evidence} (not on disk: {error})")
+                self._unwritten.setdefault(reason, halt)
+                return HaltsChanged(tuple(self._unwritten.values()))
+
+    def _latched(self, reason: str, raised_by: str, evidence: str, now: Instant) -> HaltsChanged:
+        in_force = self.read()
+        if any(h.reason == reason for h in in_force.halts):
+            return in_force
+        number = sum(line["kind"] == "halt" for line in self._lines()) + 1
+        self._append(
+            {
+                "kind": "halt",
+                "halt_id": f"H{number}",
+                "reason": reason,
+                "raised_by": raised_by,
+                "raised_ms": now.exchange_ms,
+                "evidence": evidence,
+            }
+        )
+        return self.read()
 
     def resume(self, halt_id: str, by: str, now: Instant) -> HaltsChanged:
         """End one halt. Raises `KeyError` if no such halt is in force."""

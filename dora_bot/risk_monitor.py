@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dora_bot import risk_manager
-from dora_bot.errors import AuthRefused, DoraError
+from dora_bot.errors import AuthRefused, DoraError, StoreError
 from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
 from dora_bot.models import Balance, Instant
@@ -43,7 +43,10 @@ class RiskMonitor:
 
     def step(self, now: Instant) -> None:
         """Halts first (a file read), then the view, then the account every 5 s."""
-        self.take_halts()
+        try:
+            self.take_halts()
+        except StoreError as error:
+            self.halt("the halts cannot be read", str(error), now)
         self.judge(now)
         if now.mono_ms >= self.read_due_ms:
             self.read_due_ms = now.mono_ms + READ_MS
