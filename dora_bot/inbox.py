@@ -9,6 +9,9 @@ from dora_bot.events import BookDelta, BookLost
 CAPACITY = 200_000
 """About ten seconds of the fastest feed measured; a tick that is further behind must not work it off."""
 
+OVERFLOW = BookLost((), "inbox overflow")
+"""Every book is lost; at most one of these waits, last."""
+
 
 class ThreadInbox:
     """Implements `ports.Inbox`. When it is full the book changes in it are dropped and every book is lost, so that
@@ -26,8 +29,8 @@ class ThreadInbox:
             self._events.append(event)
             full = len(self._events) > self._capacity
             if full:
-                kept = [e for e in self._events if not isinstance(e, BookDelta)]
-                self._events = deque([*kept, BookLost((), "inbox overflow")])
+                kept = [e for e in self._events if not isinstance(e, BookDelta) and e != OVERFLOW]
+                self._events = deque([*kept, OVERFLOW])
             self._ready.notify()
         if full:
             self.on_overflow()
