@@ -15,6 +15,7 @@ from dora_bot.paper.grids import GRIDS
 from dora_bot.paper.recording import Change, Listed, Lost, Recording, Step, Whole
 from dora_bot.paper.specs import EventSpec, MarketSpec, SeriesSpec
 
+_OPEN = frozenset({MarketStatus.ACTIVE, MarketStatus.INACTIVE})
 _VERDICT_MS = 10_000
 _SPLICE_MS = 3_000
 """What is left of the pause between two tapes that follow the same market one after the other."""
@@ -100,7 +101,7 @@ class TapeWorld:
 
     def _play(self, step: Step) -> None:
         if isinstance(step, Change):
-            if self._known.get(step.ticker) and self._is_open(step.ticker):
+            if self._known.get(step.ticker):
                 self._change(step)
         elif isinstance(step, Whole):
             self._whole(step)
@@ -110,14 +111,25 @@ class TapeWorld:
             self._list(step)
 
     def _is_open(self, ticker: str) -> bool:
-        return self._now_ms < self._closes[ticker]
+        """Neither past its recorded close nor determined by an operator."""
+        return self._now_ms < self._closes[ticker] and self._exchange.market(ticker).status in _OPEN
+
+    def _trades(self, ticker: str) -> bool:
+        """Nothing trades in a pause or while an operator holds the market; the ladder follows all the same."""
+        view = self._exchange.market(ticker)
+        shards = {shard.exchange_index: shard for shard in self._exchange.status()}
+        shard = shards[view.spec.exchange_index]
+        return view.status is MarketStatus.ACTIVE and shard.trading_active and shard.exchange_active
 
     def _change(self, step: Change) -> None:
         """The traded part of a decrease trades, the rest of it is cancelled."""
+        if not self._is_open(step.ticker):
+            return
         side = Side.BID if step.is_bid else Side.ASK
-        if step.traded_e2:
-            self._exchange.tape_trade(step.ticker, side.other, step.price_e4, step.traded_e2, self._now_ms)
-        left_e2 = step.delta_e2 + step.traded_e2
+        traded_e2 = step.traded_e2 if step.traded_e2 and self._trades(step.ticker) else 0
+        if traded_e2:
+            self._exchange.tape_trade(step.ticker, side.other, step.price_e4, traded_e2, self._now_ms)
+        left_e2 = step.delta_e2 + traded_e2
         if left_e2:
             self._exchange.ladder_delta(step.ticker, side, step.price_e4, left_e2, self._now_ms)
 

@@ -252,6 +252,30 @@ def test_one_trade_fills_one_of_two_orders(tape: SmallTape) -> None:
     assert [(fill.price_e4, fill.count_e2) for fill in playing.exchange.fills(US)] == [(5_000, 1_000)]
 
 
+def test_nothing_trades_in_a_pause_but_the_book_goes_on(tape: SmallTape) -> None:
+    tape.traded(5, 0)
+    tape.delta(1_000, "yes", "0.4800", "-40.00")
+    tape.traded(1_100, 40)
+    playing = Playing(tape.save())
+    rest(playing, Side.BID, 49, 10)
+    playing.exchange.pause("trading", playing.now_ms, on=True, shard=2)
+    playing.run(2_000)
+    assert filled(playing) == []
+    assert Level(4_800, 6_000) in playing.exchange.book(M).bids
+
+
+def test_a_market_that_the_operator_determined_early_has_no_book_and_no_trades(tape: SmallTape) -> None:
+    tape.traded(5, 0)
+    tape.delta(1_000, "yes", "0.4800", "-40.00")
+    tape.traded(1_100, 40)
+    tape.delta(2_000, "yes", "0.4700", "40.00")
+    playing = Playing(tape.save())
+    playing.exchange.determine(M, "no", playing.now_ms)
+    playing.exchange.drain_events()
+    playing.run(1_500)
+    assert playing.exchange.drain_events() == []
+
+
 # ── what the recording does not know, and its clock ─────────────────────────────────────────────
 
 
