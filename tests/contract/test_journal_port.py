@@ -21,9 +21,11 @@ CANCEL = Cancel("c2", "o2", "KXA", 0)
 
 
 class Fake:
+    journal: Journal
+
     def __init__(self) -> None:
         self.memory = MemoryJournal()
-        self.journal: Journal = self.memory
+        self.journal = self.memory
 
     def unresolved(self) -> list[Action]:
         return self.memory.unresolved()
@@ -33,9 +35,11 @@ class Fake:
 
 
 class Real:
+    journal: Journal
+
     def __init__(self, path: Path) -> None:
         self.sqlite = SqliteJournal(path)
-        self.journal: Journal = self.sqlite
+        self.journal = self.sqlite
 
     def unresolved(self) -> list[Action]:
         return [intent.action for intent in self.sqlite.unresolved()]

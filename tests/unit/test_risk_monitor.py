@@ -1,0 +1,217 @@
+"""The risk thread, step by step: it reads, it judges, it halts; it cancels by itself only when the tick hangs."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dora_bot.errors import AuthRefused, ExchangeUnreachable, StoreError
+from dora_bot.events import AccountRead, HaltsChanged
+from dora_bot.gate import ExposureGate
+from dora_bot.models import Instant, Place, Side
+from dora_bot.risk_monitor import BALANCE_MS, FILL_OVERLAP_MS, READ_MS, STALL_MS, RiskMonitor
+from dora_bot.views import View
+from tests.fakes.core import T, halt, limits, market_view, view
+from tests.fakes.exchange import FakeExchange
+from tests.fakes.manual_clock import NOON_MS, ManualClock
+from tests.fakes.ports import ListInbox, MemoryLatch
+
+START_MS = NOON_MS - 3_600_000
+
+
+class Bench:
+    published: View | None
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.exchange = FakeExchange(self.clock)
+        self.inbox = ListInbox(self.clock.sleep)
+        self.latch = MemoryLatch()
+        self.gate = ExposureGate(lambda _now: 15_000)
+        self.published = None
+        self.cancelled: list[str] = []
+        self.problems: list[tuple[str, Exception]] = []
+        self.monitor = RiskMonitor(
+            reader=self.exchange,
+            inbox=self.inbox,
+            latch=self.latch,
+            halts=self.read_halts,
+            gate=self.gate,
+            published=lambda: self.published,
+            cancel_everything=self.cancelled.append,
+            on_problem=lambda where, error: self.problems.append((where, error)),
+            started_ms=START_MS,
+        )
+        self.halts_broken = False
+
+    def read_halts(self) -> HaltsChanged:
+        if self.halts_broken:
+            raise StoreError("halt file cannot be read")
+        return self.latch.read()
+
+    def step(self, after_ms: int = 500) -> list[object]:
+        """One step later; the events that it posted."""
+        now = self.clock.advance(after_ms)
+        self.monitor.step(now)
+        return self.inbox.drain()
+
+    def tick_published(self, **changes: Any) -> None:
+        self.published = replace(view(market_view(), **changes), now=self.clock.now())
+
+    def refusal(self) -> str:
+        return self.gate.refusal(self.clock.now())
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def reads(events: list[object]) -> list[AccountRead]:
+    return [e for e in events if isinstance(e, AccountRead)]
+
+
+# ── the account ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_account_is_read_every_five_seconds_and_told_to_the_tick(bench: Bench) -> None:
+    told = [len(reads(bench.step())) for _ in range(21)]
+    assert sum(told) == 3
+    assert [at for at, n in enumerate(told) if n] == [0, READ_MS // 500, 2 * READ_MS // 500]
+
+
+def test_a_read_is_as_of_a_moment_asked_for_before_everything_else(bench: Bench) -> None:
+    bench.exchange.lag_ms = 700
+    bench.exchange.place_orders([Place("b-1", T, Side.BID, 4_000, 100, NOON_MS, 0)])
+    bench.exchange.trade("o-b-1", 40)
+    (read,) = reads(bench.step())
+    assert read.as_of_ms == bench.clock.now().exchange_ms - 700
+    assert bench.exchange.reads[0] == "timestamp"
+    assert [o.remaining_e2 for o in read.orders] == [60]
+    assert [f.count_e2 for f in read.fills] == [40]
+    assert [(p.ticker, p.net_e2) for p in read.positions] == [(T, 40)]
+    assert read.balance.total_e6 > 0
+
+
+def test_the_first_read_goes_back_to_the_last_known_fill_and_later_ones_overlap(bench: Bench) -> None:
+    (first,) = reads(bench.step())
+    bench.tick_published()
+    (second,) = reads(bench.step(READ_MS))
+    assert first.fills_since_ms == START_MS
+    assert second.fills_since_ms <= first.as_of_ms - FILL_OVERLAP_MS
+
+
+def test_fills_made_since_the_last_read_are_in_the_next_one_even_after_a_long_hang(bench: Bench) -> None:
+    bench.exchange.place_orders([Place("b-1", T, Side.BID, 4_000, 100, NOON_MS, 0)])
+    bench.tick_published()
+    bench.step()
+    bench.exchange.trade("o-b-1", 40)
+    bench.exchange.failing["orders"] = ExchangeUnreachable("no answer")
+    for _ in range(60):
+        bench.tick_published()
+        assert reads(bench.step(READ_MS)) == []
+    bench.exchange.failing.clear()
+    (read,) = reads(bench.step(READ_MS))
+    assert [f.count_e2 for f in read.fills] == [40]
+
+
+def test_the_balance_is_read_within_its_own_rate(bench: Bench) -> None:
+    for _ in range(4):
+        bench.monitor.read_account(bench.clock.now())
+    assert bench.exchange.reads.count("balance") == 1
+    bench.monitor.read_account(bench.clock.advance(BALANCE_MS))
+    assert bench.exchange.reads.count("balance") == 2
+
+
+def test_an_exchange_that_does_not_answer_is_told_and_asked_again(bench: Bench) -> None:
+    bench.exchange.failing["fills"] = ExchangeUnreachable("no answer")
+    assert reads(bench.step()) == []
+    assert [where for where, _ in bench.problems] == ["account"]
+    assert bench.latch.read().halts == ()
+    bench.exchange.failing.clear()
+    assert len(reads(bench.step(READ_MS))) == 1
+
+
+def test_a_key_refused_three_times_in_a_row_halts(bench: Bench) -> None:
+    bench.exchange.failing["orders"] = AuthRefused("401")
+    bench.step(READ_MS)
+    bench.step(READ_MS)
+    bench.exchange.failing.clear()
+    bench.step(READ_MS)
+    bench.exchange.failing["orders"] = AuthRefused("401")
+    for _ in range(2):
+        bench.step(READ_MS)
+    assert bench.latch.read().halts == ()
+    bench.step(READ_MS)
+    assert [h.reason for h in bench.latch.read().halts] == ["the exchange refuses the key"]
+    assert "halted" in bench.refusal()
+
+
+# ── halts and judgement ─────────────────────────────────────────────────────────────────────────
+
+
+def test_a_halt_from_the_shell_closes_the_gate_and_reaches_the_tick_once(bench: Bench) -> None:
+    bench.latch.latch("by hand", "operator", "", bench.clock.now())
+    first, second = bench.step(), bench.step()
+    assert [e for e in first if isinstance(e, HaltsChanged)] == [bench.latch.read()]
+    assert not [e for e in second if isinstance(e, HaltsChanged)]
+    assert bench.refusal() == "halted: by hand"
+    bench.latch.resume("H1", "operator", bench.clock.now())
+    assert HaltsChanged(()) in bench.step()
+    assert bench.refusal() == ""
+
+
+def test_a_loss_in_the_published_view_halts_without_the_tick(bench: Bench) -> None:
+    bench.tick_published(daily_pnl_e6=-50_000_001)
+    events = bench.step()
+    assert [h.reason for h in bench.latch.read().halts] == ["daily loss limit"]
+    assert bench.latch.read() in events
+    assert bench.refusal() == "halted: daily loss limit"
+    assert bench.cancelled == []
+
+
+def test_a_tick_that_is_silent_for_three_seconds_and_a_beat_is_halted_and_cancelled(bench: Bench) -> None:
+    bench.tick_published()
+    bench.step(STALL_MS + 500)
+    assert (bench.cancelled, bench.latch.read().halts) == ([], ())
+    bench.step(1)
+    assert bench.cancelled == ["tick loop stalled"]
+    assert [h.reason for h in bench.latch.read().halts] == ["the tick loop does not answer"]
+    bench.step()
+    assert len(bench.cancelled) == 2
+
+
+def test_a_slow_beat_is_not_taken_for_a_hang(bench: Bench) -> None:
+    bench.tick_published(global_config=limits(loop_interval_ms=60_000))
+    bench.step(60_000)
+    assert bench.cancelled == []
+
+
+def test_before_the_first_tick_there_is_nothing_to_judge(bench: Bench) -> None:
+    bench.step(60_000)
+    assert (bench.cancelled, bench.latch.read().halts) == ([], ())
+
+
+def test_halts_that_cannot_be_read_close_the_gate(bench: Bench) -> None:
+    bench.halts_broken = True
+    bench.step()
+    assert "halts cannot be read" in bench.refusal()
+
+
+def test_an_account_read_is_never_posted_before_the_halts_it_came_with(bench: Bench) -> None:
+    bench.latch.halts["H9"] = halt("x", "H9")
+    events = bench.step()
+    assert [type(e) for e in events] == [HaltsChanged, AccountRead]
+
+
+def test_it_only_reads_and_never_trades(bench: Bench) -> None:
+    bench.tick_published(daily_pnl_e6=-(10**9))
+    for _ in range(10):
+        bench.step(READ_MS)
+    assert bench.exchange.calls == []
+
+
+def test_the_reads_age_is_known(bench: Bench) -> None:
+    bench.step()
+    now: Instant = bench.clock.now()
+    assert (bench.monitor.last_read_ms, bench.monitor.reads) == (now.mono_ms, 1)
