@@ -36,6 +36,7 @@ class RiskMonitor:
     started_ms: int
     reads: int = 0
     last_read_ms: int = 0
+    last_as_of_ms: int = 0
     read_due_ms: int = 0
     auth_refusals: int = 0
     balance: Balance = field(default_factory=lambda: Balance(0))
@@ -86,9 +87,8 @@ class RiskMonitor:
     def read_account(self, now: Instant) -> AccountRead:
         """One consistent-enough picture: complete up to its ``as_of_ms``, which is read first."""
         as_of = self.reader.get_user_data_timestamp()
-        view = self.published()
-        since = min(as_of, view.now.exchange_ms if view else as_of) - FILL_OVERLAP_MS
-        since = max(since, self.started_ms - FILL_OVERLAP_MS) if self.reads else self.started_ms
+        # From the last read that worked, however long ago: what was filled in between must not be left out.
+        since = max(self.last_as_of_ms, self.started_ms) - FILL_OVERLAP_MS if self.reads else self.started_ms
         orders = self.reader.get_open_orders()
         read = AccountRead(
             as_of_ms=as_of,
@@ -101,6 +101,7 @@ class RiskMonitor:
             fills_since_ms=since,
         )
         self.reads += 1
+        self.last_as_of_ms = as_of
         self.last_read_ms = now.mono_ms
         return read
 
