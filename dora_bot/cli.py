@@ -12,6 +12,9 @@ from dora_bot.cli_support import note, one_line
 from dora_bot.errors import DoraError
 from dora_bot.exit_codes import ExitCode, exit_code_of
 
+_TYPER_INTERRUPTED = 130
+"""What typer returns for Ctrl-C inside a command, instead of raising."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
@@ -44,13 +47,15 @@ def _run(arguments: list[str]) -> int:
     from dora_bot.cli_app import app  # noqa: PLC0415  (see the module docstring)
 
     try:
-        return int(app(arguments, standalone_mode=False, prog_name="dora") or ExitCode.DONE)
+        code = int(app(arguments, standalone_mode=False, prog_name="dora") or ExitCode.DONE)
     except typer.TyperException as error:
         note(f"dora: {one_line(error.format_message())} (try --help)")
         return ExitCode.USAGE
     except typer.Abort:
-        note("dora: stopped")
-        return ExitCode.FAILED
+        raise KeyboardInterrupt from None
+    if code == _TYPER_INTERRUPTED:
+        raise KeyboardInterrupt
+    return code
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class Session:
         if self.stopping():
             raise Stopped("stopped before the bot started: nothing was traded")
         note(f"dora demo: {len(markets)} markets, starting the bot …")
-        words = ["run", "--seconds", f"{self.options.seconds:g}", "--json"]
+        words = ["--debug", "run", "--seconds", f"{self.options.seconds:g}", "--json"]
         bot = Child.start("run", words, child_environment(environ), self.folder)
         self.children.append(bot)
         disturbances = Disturbances(
