@@ -25,7 +25,7 @@ from dora_bot.write_budget import Wanted, WriteBudget
 MIN_EVENT_GAP_MS = 20
 """Two ticks that events asked for are at least this far apart."""
 
-SWEEP_MS = 1
+SWEEP_MS = 0.5
 """A sweep arrives as several changes at once; judging the book after the first would judge its middle."""
 
 STOP_CHECK_MS = 100

@@ -42,6 +42,8 @@ SWEEP_S = 10.0
 SETTLE_MS = 3_000
 FLUSH_MS = 10_000
 HEARTBEAT_MS = 30_000
+SWITCH_S = 0.0005
+"""How long one thread may compute while another waits; at Python's 5 ms the feed could hold up a cancel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Runtime:
     def run(self) -> int:
         p = self.parts
         self.started_mono_ms = p.clock.now().mono_ms
+        sys.setswitchinterval(SWITCH_S)
         with self._signals():
             try:
                 self.start()
@@ -115,7 +118,7 @@ class Runtime:
         if self.options.json:
             p.telemetry.on_report = print_line
         for name, every_s, step in (
-            ("risk", 0.5, p.risk.step),
+            ("risk", 0.5, self.judge),
             ("keeper", 0.5, p.keeper.step),
             ("drain", 0.25, self.drain),
             ("lease", 0.5, self.renew),
@@ -153,6 +156,15 @@ class Runtime:
             if elapsed >= self.options.seconds:
                 self.stop_reason = self.stop_reason or f"{self.options.seconds:g} s are over"
         return bool(self.stop_reason)
+
+    def judge(self, now: Instant) -> None:
+        """The risk thread's step, and a look at the feed: one that gave up or died must not pass for a quiet one."""
+        p = self.parts
+        p.risk.step(now)
+        if p.socket is not None and p.socket.refused:
+            p.risk.halt("the exchange refuses the WebSocket", p.socket.refused, now)
+        elif p.socket is not None and not p.socket.alive and not p.gate.stopping:
+            p.risk.halt("the feed thread died", "it ended without being asked to", now)
 
     def drain(self, now: Instant) -> None:
         report = self.parts.drain.step(now)
