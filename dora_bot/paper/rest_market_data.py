@@ -108,7 +108,7 @@ def _status_filter(call: Call, operation: str) -> frozenset[MarketStatus] | None
     return STATUS_FILTERS.get(text)
 
 
-_TIME_OF = {
+_TIME_OF: Mapping[str, Callable[[MarketView], int]] = {
     "created": lambda m: m.spec.created_ms or m.spec.open_ms,
     "close": lambda m: m.close_ms,
     "settled": lambda m: m.settled_ms,
