@@ -88,12 +88,15 @@ def test_a_no_delta_is_an_ask_at_one_minus_its_price(tape: Tape) -> None:
 
 def test_a_gap_loses_the_book_since_the_last_frame_that_followed(tape: Tape) -> None:
     tape.delta(20, 2, "yes", "0.4700", "1.00")
+    tape.ticker(5_000, "1.00")
     tape.delta(9_000, 5, "yes", "0.4700", "1.00")
     tape.delta(9_100, 6, "yes", "0.4700", "1.00")
     tape.snapshot(9_200, 7, yes={"0.4000": "1.00"}, no={})
     tape.delta(9_300, 8, "yes", "0.4000", "1.00")
     steps = tape.load().steps
-    assert [type(step).__name__ for step in steps] == ["Listed", "Whole", "Change", "Lost", "Whole", "Change"]
+    assert [type(step).__name__ for step in steps] == [
+        *("Listed", "Whole", "Change", "Lost", "Summary", "Whole", "Change")
+    ]
     assert steps[3] == Lost(20, T)
 
 
@@ -119,6 +122,15 @@ def test_the_last_trade_of_the_ticker_is_found_first(tape: Tape) -> None:
     tape.delta(22, 3, "no", "0.4800", "-10.00")
     tape.ticker(30, "1026.00", price="0.5200", size="10.00")
     assert [change.traded_e2 for change in changes(tape.load())] == [300, 1_000]
+
+
+def test_a_decrease_after_the_tickers_own_time_belongs_to_the_next_one(tape: Tape) -> None:
+    tape.ticker(15, "0.00")
+    tape.delta(20, 2, "yes", "0.4800", "-30.00")
+    tape.delta(40, 3, "yes", "0.4800", "-30.00")
+    tape.ticker(30, "40.00")
+    tape.ticker(50, "60.00")
+    assert [change.traded_e2 for change in changes(tape.load())] == [2_000, 1_000]
 
 
 def test_no_decrease_trades_more_than_itself_and_no_volume_is_invented(tape: Tape) -> None:
