@@ -4,13 +4,14 @@
 so that one service being down does not stop the others. What the jobs learn reaches the tick as events.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from dora_bot.config import Ceilings
 from dora_bot.config_resolution import Resolution, is_template, resolve
 from dora_bot.config_store import ConfigItem, ConfigStore
-from dora_bot.errors import DoraError
+from dora_bot.errors import ConfigError, DoraError
 from dora_bot.events import CatalogChanged, StatusChanged
 from dora_bot.models import AccountLimits, Instant, Market
 from dora_bot.ports import AccountReader, Feed, Inbox
@@ -100,11 +101,22 @@ class Keeper:
         templates_are_new = any(is_template(n) and n not in self.resolution.verdicts for n in self._items)
         if unknown or templates_are_new:
             self.refresh_catalog(now)
-        global_item = self.store.read_global()
         raws = {name: item.raw for name, item in self._items.items()}
-        self.resolution = resolve(raws, global_item.raw, self.catalog, self.ceilings, self.resolution)
+        try:
+            global_item = self.store.read_global()
+        except ConfigError:
+            # It was deleted: its last value stays, and edits of markets are taken all the same.
+            self._resolve(raws, {}, now)
+            raise
+        self._resolve(raws, global_item.raw, now)
+        self._answer(global_item, now)
+
+    def _resolve(
+        self, raws: Mapping[str, Mapping[str, Any]], global_raw: Mapping[str, Any], now: Instant
+    ) -> None:
+        self.resolution = resolve(raws, global_raw, self.catalog, self.ceilings, self.resolution)
         self._tell()
-        for item in (*self._items.values(), global_item):
+        for item in self._items.values():
             self._answer(item, now)
 
     def _tell(self) -> None:

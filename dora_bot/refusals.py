@@ -33,7 +33,10 @@ class Refusals:
                 rest = PAUSE_MS
             if count >= FREEZE_AFTER or outcome.code in _LONG:
                 rest = FREEZE_MS
-            self._rest[ticker] = (now.mono_ms + rest, f"cooling down after {outcome.code} {outcome.detail}".strip())
+            self._rest[ticker] = (
+                now.mono_ms + rest,
+                f"cooling down after {outcome.code} {outcome.detail}".strip(),
+            )
 
     def resting(self, ticker: str, now: Instant) -> str:
         """Why the market rests now, empty if it does not."""

@@ -1,5 +1,7 @@
 """Public market data: series, events, markets, books, trades, candlesticks."""
 
+from collections.abc import Callable, Mapping
+
 from dora_bot.models import MarketStatus
 from dora_bot.paper.candles import candlesticks
 from dora_bot.paper.problems import invalid_parameter, not_found

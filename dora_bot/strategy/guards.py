@@ -9,7 +9,9 @@ from dora_bot.views import MarketView, Posture, Stance
 
 
 def posture(_view: MarketView, stance: Stance) -> str:
-    return "" if stance.posture >= Posture.REDUCE_ONLY else f"{stance.posture.name}: {'; '.join(stance.reasons)}"
+    return (
+        "" if stance.posture >= Posture.REDUCE_ONLY else f"{stance.posture.name}: {'; '.join(stance.reasons)}"
+    )
 
 
 def disabled(view: MarketView, _stance: Stance) -> str:

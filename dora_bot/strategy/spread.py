@@ -79,5 +79,3 @@ def _size(view: MarketView, config: MarketConfig, side: Side, posture: Posture) 
     wished = config.quote_size_e2 * room // cap
     lot = 100 if config.quote_size_e2 >= 100 else 1
     return min(max(wished // lot * lot, min(lot, room)), room)
-
-
