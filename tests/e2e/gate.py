@@ -1,0 +1,77 @@
+"""A door before a server on loopback: open it forwards connections, shut it cuts them and refuses new ones."""
+
+import contextlib
+import socket
+import threading
+from typing import Self
+
+
+class Gate:
+    """Listens on a port of its own from first to last, so that an address stays good while the server is away."""
+
+    def __init__(self, port: int) -> None:
+        self._target = ("127.0.0.1", port)
+        self._is_open = True
+        self._links: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.refused = 0
+        self._thread = threading.Thread(target=self._serve, name="gate", daemon=True)
+        self._thread.start()
+
+    def shut(self) -> None:
+        with self._lock:
+            self._is_open = False
+            links, self._links = self._links, set()
+        for link in links:
+            _end(link)
+
+    def open(self) -> None:
+        with self._lock:
+            self._is_open = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _end(self._listener)
+        self._thread.join(5.0)
+        self.shut()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # the listener was closed: that is how it ends
+            while True:
+                near, _ = self._listener.accept()
+                if not self._admit(near):
+                    self.refused += 1
+                    _end(near)
+
+    def _admit(self, near: socket.socket) -> bool:
+        try:
+            far = socket.create_connection(self._target, 2.0)
+        except OSError:
+            return False
+        far.settimeout(None)
+        with self._lock:
+            if not self._is_open:
+                _end(far)
+                return False
+            self._links |= {near, far}
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+        return True
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # either side ended: so does the other
+        while piece := source.recv(65_536):
+            sink.sendall(piece)
+    _end(source)
+    _end(sink)
+
+
+def _end(link: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        link.shutdown(socket.SHUT_RDWR)
+    link.close()

@@ -1,0 +1,322 @@
+"""The whole bot as its operator runs it: `dora run` as a child process, an exchange and a DynamoDB over loopback.
+
+A `Rig` is one account on one exchange with one set of tables and one state directory; bots come and go on it. What
+a test proves is the exchange's word and what lies in the tables, seldom the bot's own.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import boto3
+
+from dora_bot.demo_children import child_environment
+from dora_bot.demo_report import Evidence, audit
+from dora_bot.dynamo import Dynamo
+from dora_bot.items import MARKET_CONFIG, STATE, Item
+from dora_bot.models import Side, TimeInForce
+from dora_bot.paper.admin_actions import OPERATOR, TRADER
+from dora_bot.paper.launch import LaunchOptions
+from dora_bot.paper.specs import OrderRequest, OrderStatus, OrderView
+from dora_bot.paper.testing import PaperServer, StaticMarket, StaticWorld
+from dora_bot.paper.venue import Venue
+from dora_bot.tables import create_tables
+
+ROOT = Path(__file__).parents[2]
+START_S = 20.0
+STOP_S = 20.0
+ITEM: Item = {
+    "enabled": True,
+    "strategy": "spread",
+    "max_inventory_yes": Decimal(20),
+    "max_inventory_no": Decimal(20),
+    "min_spread": Decimal("0.02"),
+    "quote_size": Decimal(5),
+    "inventory_skew_factor": Decimal("0.5"),
+}
+Found = TypeVar("Found")
+
+
+def until(what: str, look: Callable[[], Found], seconds: float, last_words: Callable[[], str] = str) -> Found:
+    """Look until there is something. Raises AssertionError naming what did not come in ``seconds``."""
+    give_up = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < give_up, f"not within {seconds} s: {what}; {last_words()}"
+        time.sleep(0.02)
+    return found
+
+
+class Bot:
+    """One life of `dora run`; its output is kept in files so that no pipe can block it."""
+
+    def __init__(self, environ: Mapping[str, str], folder: Path, number: int, command: list[str]) -> None:
+        self.out, self.err = folder / f"bot-{number}.out", folder / f"bot-{number}.err"
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, *command],
+                env={**child_environment(environ), "PYTHONPATH": str(ROOT)},
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal it and wait for its exit code."""
+        if self.alive:
+            self.process.send_signal(number)
+        return self.process.wait(STOP_S)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(STOP_S)
+
+    def log(self) -> list[dict[str, Any]]:
+        """The structured lines on its stderr."""
+        lines = self.err.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def words(self) -> list[str]:
+        """The lines on its stderr that are for a person."""
+        lines = self.err.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line for line in lines if not line.startswith("{")]
+
+    def last_words(self) -> str:
+        text = self.err.read_text(encoding="utf-8", errors="replace")
+        return f"exit {self.process.poll()}, its last words: {text[-3_000:]}"
+
+
+class Rig:
+    """See the module. A context manager; leaves no process and no connection."""
+
+    def __init__(self, aws_url: str, prefix: str, folder: Path, markets: list[StaticMarket]) -> None:
+        self.folder = folder
+        self.prefix = prefix
+        self.tickers = [market.ticker for market in markets]
+        self.server = PaperServer(LaunchOptions(profile="fast"), StaticWorld(markets).install)
+        self.aws = boto3.client(
+            "dynamodb",
+            endpoint_url=aws_url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        self.db = Dynamo(self.aws, prefix)
+        self.environ: dict[str, str] = {
+            "DORA_ENV": "paper",
+            "DORA_TABLE_PREFIX": prefix,
+            "DORA_STATE_DIR": str(folder / "state"),
+            "AWS_ENDPOINT_URL": aws_url,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
+        self.bots: list[Bot] = []
+        self.start_cash = ""
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._exits.callback(self.db.close)
+        self._exits.enter_context(self.server)
+        here = self.server.here
+        self.environ |= {
+            "DORA_KALSHI_REST_URL": here.rest_url,
+            "DORA_KALSHI_WS_URL": here.ws_url,
+            "DORA_KALSHI_KEY_ID": here.key_id,
+            "DORA_KALSHI_PRIVATE_KEY_PATH": str(here.private_key_path),
+        }
+        self.start_cash = self.run(lambda v: str(v.engine.truth(TRADER)["cash"]))
+        create_tables(self.db, live=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for bot in self.bots:
+            if bot.alive:
+                bot.kill()
+        self._exits.close()
+
+    # ── the operator ────────────────────────────────────────────────────────────────────────────
+
+    def configure(self, *tickers: str, **changes: object) -> None:
+        """A complete item for each market (all of them if none is named)."""
+        items = [{**ITEM, **changes, "market_id": ticker} for ticker in tickers or self.tickers]
+        self.db.batch_put(MARKET_CONFIG, items)
+
+    def edit(self, name: str, attribute: str, value: Mapping[str, Any]) -> float:
+        """As the console does: set one attribute to a typed value. Returns when (seconds since 1970)."""
+        is_global = name == "global_config"
+        self.aws.update_item(
+            TableName=self.db.name(STATE if is_global else MARKET_CONFIG),
+            Key={"key" if is_global else "market_id": {"S": name}},
+            UpdateExpression="SET #a = :v",
+            ExpressionAttributeNames={"#a": attribute},
+            ExpressionAttributeValues={":v": value},
+        )
+        return time.time()
+
+    def remove(self, ticker: str, attribute: str) -> float:
+        """Delete one attribute of a market's item. Returns when."""
+        self.aws.update_item(
+            TableName=self.db.name(MARKET_CONFIG),
+            Key={"market_id": {"S": ticker}},
+            UpdateExpression="REMOVE #a",
+            ExpressionAttributeNames={"#a": attribute},
+        )
+        return time.time()
+
+    def item(self, name: str) -> Item:
+        if name == "global_config":
+            return self.db.get(STATE, {"key": name})
+        return self.db.get(MARKET_CONFIG, {"market_id": name})
+
+    def dora(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another command of the operator's, in the bot's environment."""
+        return subprocess.run(
+            [sys.executable, "-m", "dora_bot.cli", *arguments],
+            env={**child_environment(self.environ), "PYTHONPATH": str(ROOT)},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=45,
+            check=False,
+        )
+
+    # ── the bot ─────────────────────────────────────────────────────────────────────────────────
+
+    def start(self, *arguments: str, **environ: str) -> Bot:
+        return self.launch(["-m", "dora_bot.cli", "run", *arguments], environ)
+
+    def launch(self, command: list[str], environ: Mapping[str, str]) -> Bot:
+        self.bots.append(Bot({**self.environ, **environ}, self.folder, len(self.bots), command))
+        return self.bots[-1]
+
+    @property
+    def bot(self) -> Bot:
+        return self.bots[-1]
+
+    def quoting(self, *tickers: str, seconds: float = START_S) -> float:
+        """Wait until both sides of the markets (all if none is named) rest. Returns the seconds it took."""
+        wanted = {(t, side) for t in tickers or self.tickers for side in Side}
+        return self.until("two-sided quotes", lambda v: wanted <= sides(v), seconds)
+
+    def withdrawn(self, *tickers: str, seconds: float) -> float:
+        """Wait until no order of ours rests in the markets (all if none is named)."""
+        gone = set(tickers or self.tickers)
+        return self.until("no orders", lambda v: not any(t in gone for t, _ in sides(v)), seconds)
+
+    def until(self, what: str, condition: Callable[[Venue], object], seconds: float) -> float:
+        """Wait for something at the exchange. Returns the seconds it took."""
+        begun = time.monotonic()
+        until(what, lambda: self.run(condition), seconds, self.bot.last_words if self.bots else str)
+        return time.monotonic() - begun
+
+    def status(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.folder / "state" / "status.json").read_bytes())
+        except FileNotFoundError:
+            return {}
+        return found
+
+    def until_status(
+        self, what: str, condition: Callable[[dict[str, Any]], object], seconds: float
+    ) -> dict[str, Any]:
+        """Wait for a status of which the condition holds."""
+
+        def look() -> dict[str, Any]:
+            status = self.status()
+            return status if status and condition(status) else {}
+
+        return until(what, look, seconds, self.bot.last_words)
+
+    # ── the exchange ────────────────────────────────────────────────────────────────────────────
+
+    def run(self, act: Callable[[Venue], Found]) -> Found:
+        return self.server.run(act)
+
+    def trade(self, ticker: str, side: Side, price_e4: int, contracts: int, *, rest: bool = False) -> None:
+        """An order of the house: takes what is there, or rests."""
+        tif = TimeInForce.GTC if rest else TimeInForce.IOC
+        request = OrderRequest(ticker, side, price_e4, contracts * 100, tif)
+        self.run(lambda v: v.engine.create(OPERATOR, request, v.now_ms()))
+
+    def hit(self, ticker: str, side: Side, contracts: int) -> None:
+        """The house trades ``side`` against our best order there."""
+        price = self.run(lambda v: next(o.price_e4 for o in resting(v, ticker) if o.side is not side))
+        self.trade(ticker, side, price, contracts)
+
+    def fills(self) -> int:
+        return self.run(lambda v: len(v.engine.fills(TRADER)))
+
+    def ledger_differences(self, bot_exit: int = 0) -> list[str]:
+        """Where the trade log and the exchange disagree, by the checker that shares no code with the bot."""
+        here = self.server.here
+        venue = {"admin_url": here.admin_url, "admin_token": here.admin_token, "tickers": list(here.tickers)}
+        truth = self.run(lambda v: v.engine.truth(TRADER))
+        evidence = Evidence(self.environ, venue, truth, self.start_cash, self.status(), bot_exit)
+        found: list[str] = audit(evidence, self.db)["differences"]
+        return found
+
+
+# ── what an exchange shows ──────────────────────────────────────────────────────────────────────
+
+
+def resting(venue: Venue, ticker: str = "") -> list[OrderView]:
+    """The account's resting orders, the bot's and foreign ones."""
+    orders = venue.engine.orders(TRADER, status=OrderStatus.RESTING)
+    return [order for order in orders if ticker in ("", order.ticker)]
+
+
+def sides(venue: Venue) -> set[tuple[str, Side]]:
+    """(ticker, side) where the account has an order."""
+    return {(order.ticker, order.side) for order in resting(venue)}
+
+
+def quotes(venue: Venue, ticker: str) -> tuple[int, int]:
+    """Our (bid, ask) in 0.0001 $; 0 where there is none."""
+    ours = {order.side: order.price_e4 for order in resting(venue, ticker)}
+    return ours.get(Side.BID, 0), ours.get(Side.ASK, 0)
+
+
+def account_cuts(venue: Venue, after: int = 0) -> Iterator[dict[str, Any]]:
+    """The journal's entries of what changed on the account, oldest first."""
+    while entries := venue.journal.after(after):
+        yield from (e for e in entries if e["kind"] == "account" and e["account"] == TRADER)
+        after = int(entries[-1]["n"])
+
+
+def most_live_on_a_side(venue: Venue, after: int = 0) -> int:
+    """The most orders the account ever had at once on one side of one market, at any instant of the journal."""
+    live: dict[tuple[str, str], set[str]] = defaultdict(set)
+    most = 0
+    for cut in account_cuts(venue, after):
+        for order_id, order in cut["orders"].items():
+            place = (order["ticker"], order["side"])
+            if order["status"] == "resting":
+                live[place].add(order_id)
+            else:
+                live[place].discard(order_id)
+        most = max([most, *(len(orders) for orders in live.values())])
+    return most
+
+
+def arrivals(venue: Venue, method: str, path_end: str, after: int = 0) -> int:
+    """How many requests of that kind arrived since entry ``after`` of the journal."""
+    return sum(
+        entry["kind"] == "arrival" and entry["method"] == method and entry["path"].endswith(path_end)
+        for entry in venue.journal.after(after, limit=100_000)
+    )
+
+
