@@ -11,7 +11,7 @@ from dora_bot.clock import SystemClock
 from dora_bot.config import Settings, global_config
 from dora_bot.config_store import ConfigStore
 from dora_bot.dynamo import Dynamo
-from dora_bot.errors import AuthRefused, ConfigError, DoraError, ExchangeUnreachable
+from dora_bot.errors import AuthRefused, ConfigError, DoraError, ExchangeUnreachable, RateLimited
 from dora_bot.exchange_access import connect_client, load_signer, try_socket
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.items import MARKET_CONFIG
@@ -21,6 +21,8 @@ from dora_bot.units import money_text
 
 CLOCK_WARN_MS: Final = 2_000
 """Signatures are refused somewhere between 10 and 30 s; a healthy machine is within milliseconds."""
+
+_BALANCE_AGAIN_S: Final = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,12 @@ def _clock(patient: _Patient) -> str:
 
 
 def _auth(patient: _Patient) -> str:
-    balance = patient.need_client().get_balance()
+    client = patient.need_client()
+    try:
+        balance = client.get_balance()
+    except RateLimited:  # one balance a second at Basic tier, and a running bot reads it too
+        patient.clock.sleep(_BALANCE_AGAIN_S)
+        balance = client.get_balance()
     shards = ", ".join(f"shard {shard}: ${money_text(cash)[:-4]}" for shard, cash in balance.by_shard_e6)
     if balance.total_e6 <= 0:
         raise ConfigError("the key is accepted, but the account holds no cash; fund it before trading")
