@@ -13,10 +13,12 @@ import pytest
 
 from dora_bot.cli import main
 from dora_bot.clock import SystemClock
-from dora_bot.config import Settings
+from dora_bot.config import Ceilings, Settings
+from dora_bot.config_editor import ConfigEditor
 from dora_bot.config_store import GLOBAL_CONFIG
 from dora_bot.doctor import examine
 from dora_bot.dynamo import Dynamo
+from dora_bot.errors import ConfigError
 from dora_bot.halts import HaltFile
 from dora_bot.items import MARKET_CONFIG, STATE
 from dora_bot.lease import Lease
@@ -159,6 +161,21 @@ def test_a_bad_value_is_named_and_nothing_is_written(word: str, named: str, dora
     assert (code, records, len(told)) == (2, [], 1)
     assert named in told[0]
     assert db.get(MARKET_CONFIG, {"market_id": TICKER}) == before
+
+
+def test_two_editors_do_not_overwrite_each_other(dora: Dora, db: Dynamo) -> None:
+    dora("config", "set", TICKER, *ITEM, "--yes")
+    editor = ConfigEditor(db, Ceilings())
+    mine = editor.propose(TICKER, {"min_spread": Decimal("0.05")})
+    db.update(MARKET_CONFIG, {"market_id": TICKER}, {"min_spread": Decimal("0.09")})  # as the console does
+    with pytest.raises(ConfigError, match="somebody else"):
+        editor.apply(mine, "me", 1_795_000_000_000)
+    assert db.get(MARKET_CONFIG, {"market_id": TICKER})["min_spread"] == Decimal("0.09")
+    assert len(editor.history(TICKER)) == 1
+
+    other = editor.propose(TICKER, {"quote_size": Decimal(5)})
+    db.update(MARKET_CONFIG, {"market_id": TICKER}, {"status": "applied"})  # the bot's answer is no conflict
+    assert editor.apply(other, "me", 1_795_000_000_000)["status"] == "applied"
 
 
 def test_an_item_for_a_market_that_does_not_exist_is_refused(dora: Dora, db: Dynamo) -> None:
