@@ -167,6 +167,7 @@ def _keeper(base: _Base, feed: Feed, bot: Bot) -> Keeper:
         feed=feed,
         inbox=base.inbox,
         ceilings=base.settings.ceilings(),
+        limits=base.limits,
         on_problem=base.telemetry.problem,
         held=lambda: frozenset(bot.holdings()),
     )

@@ -48,12 +48,12 @@ class Keeper:
     feed: Feed
     inbox: Inbox
     ceilings: Ceilings
+    limits: AccountLimits
     on_problem: Callable[[str, Exception], None]
     held: Callable[[], frozenset[str]]
     """Tickers that must be known whatever the config says: positions and open orders."""
     catalog: dict[str, Market] = field(default_factory=dict)
     queue: dict[str, int] = field(default_factory=dict)
-    limits: AccountLimits | None = None
     resolution: Resolution = field(default_factory=lambda: Resolution({}, None, {}))
     jobs: list[Job] = field(default_factory=list)
     _items: dict[str, ConfigItem] = field(default_factory=dict)
@@ -158,6 +158,7 @@ class Keeper:
 
     def read_limits(self, _now: Instant) -> None:
         self.limits = self.reader.get_limits()
+        self.inbox.post(self.limits)
 
     def read_queue(self, _now: Instant) -> None:
         tickers = sorted(self.resolution.configs)

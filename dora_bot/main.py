@@ -12,7 +12,7 @@ from dora_bot import risk_manager, strategy
 from dora_bot.errors import StoreError
 from dora_bot.events import AccountRead
 from dora_bot.execution import Executor
-from dora_bot.models import Instant
+from dora_bot.models import AccountLimits, Instant
 from dora_bot.order_diff import OrderLease, cancel, diff, outran
 from dora_bot.ports import Clock, Feed, HaltLatch, Inbox, Journal, Telemetry
 from dora_bot.reconcile import Reconciler
@@ -92,6 +92,8 @@ class Bot:
                 self.telemetry.emit(result)
                 if result.halt_reason:
                     self.raise_halt(result.halt_reason, "reconcile", now)
+            elif isinstance(event, AccountLimits):
+                self.budget.resize(event)
             else:
                 self.state.apply(event, now)
         if doubted := self.state.take_doubted():

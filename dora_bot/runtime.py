@@ -29,13 +29,15 @@ from dora_bot.main import Bot
 from dora_bot.market_feed import MarketFeed
 from dora_bot.models import ExchangeOrder, Instant
 from dora_bot.own_orders import OrderState
-from dora_bot.risk_monitor import RiskMonitor
+from dora_bot.rest_feed import SHARE as POLL_SHARE
+from dora_bot.risk_monitor import READ_MS, RiskMonitor
 from dora_bot.state_dir import StateDir
 from dora_bot.state_store import Published, StateStore
 from dora_bot.status import Surroundings, status
 from dora_bot.telemetry import Telemetry
 from dora_bot.threads import Loop
 from dora_bot.tick_report import TickReport
+from dora_bot.write_budget import SAFE_SHARE
 
 STOP_TICKS_MS = 3_000
 SWEEP_S = 10.0
@@ -132,17 +134,24 @@ class Runtime:
         p.telemetry.log.info("started", extra={"action": "start", "env": self.settings.env, **self.plan()})
 
     def plan(self) -> dict[str, object]:
-        """What the markets and the cadence will use of the account's rate limits."""
-        limits = self.parts.keeper.limits
-        assert limits is not None
-        markets = len(self.parts.keeper.resolution.configs)
-        renewals = 2 * markets * limits.default_cost / (self.parts.bot.lease.renew_below_ms / 1_000)
+        """What the markets and the cadence will use of the account's rate limits, in tokens a second."""
+        p = self.parts
+        limits, config = p.keeper.limits, p.keeper.resolution.global_config
+        markets = len(p.keeper.resolution.configs)
+        beat_s = (config.loop_interval_ms if config else 500) / 1_000
+        cost, read, write = limits.default_cost, limits.read.refill_per_s, limits.write.refill_per_s
+        reads = cost * (6 / (READ_MS / 1_000) + 1)
+        polled = min(2 * cost / beat_s, read * POLL_SHARE)
+        renewals = 2 * markets * cost / ((p.bot.lease.life_ms - p.bot.lease.renew_below_ms) / 1_000)
+        free = max(write * (1 - SAFE_SHARE) - renewals, 0) / cost
         return {
             "tier": limits.tier,
             "markets": markets,
-            "read_per_s": limits.read.refill_per_s,
-            "write_per_s": limits.write.refill_per_s,
-            "plan": f"{markets} markets: renewals need {renewals:.0f} of {limits.write.refill_per_s} write tokens/s",
+            "plan": (
+                f"{markets} markets x {beat_s * 1_000:g} ms: reads {reads:.0f} of {read} tokens/s "
+                f"({reads + polled:.0f} without the WebSocket), renewals {renewals:.0f} of {write} write tokens/s, "
+                f"{SAFE_SHARE:.0%} kept for cancels, {free:.1f} requotes/s left"
+            ),
         }
 
     # ── the loops' bodies ───────────────────────────────────────────────────────────────────────
@@ -303,7 +312,7 @@ class Runtime:
             ),
             day_start_equity_e6=view.day.start_equity_e6,
             daily_pnl_e6=view.daily_pnl_e6,
-            last_fill_ms=max((f.time_ms for f in self.parts.telemetry.scores.last_fills), default=0),
+            last_fill_ms=max((f.time_ms for f in list(self.parts.telemetry.scores.last_fills)), default=0),
         )
 
     def feed_kind(self) -> str:

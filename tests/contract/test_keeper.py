@@ -37,6 +37,7 @@ class Bench:
             feed=self.feed,
             inbox=self.inbox,
             ceilings=Ceilings(),
+            limits=self.exchange.get_limits(),
             on_problem=lambda where, error: self.problems.append((where, error)),
             held=lambda: self.held,
         )
