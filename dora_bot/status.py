@@ -50,7 +50,7 @@ def status(view: View, scores: Scoreboard, around: Surroundings) -> dict[str, An
         "positions": {t: _position(m) for t, m in view.markets.items() if m.position.net_e2},
         "pnl": _pnl(view),
         "markets": {t: _market(m, scores, around.queue) for t, m in view.markets.items()},
-        "fills": [_fill(f) for f in reversed(scores.last_fills)],
+        "fills": [_fill(f) for f in reversed(list(scores.last_fills))],
         "budget": dict(around.budget),
         "ages": dict(around.ages),
         "counts": _counts(scores, around.calls),

@@ -59,6 +59,9 @@ class Telemetry:
         self._listener.start()
         formatter = LambdaPowertoolsFormatter(utc=True)
         self.log = Logger(service="dora_bot", logger_handler=self._handler, logger_formatter=formatter)
+        # The process has one logger of that name: without this, a second Telemetry would write to the first one's file.
+        self._handler.setFormatter(formatter)
+        self.log.addHandler(self._handler)
         self.on_report: Callable[[TickReport], None] = _ignore
 
     def emit(self, report: object) -> None:
@@ -84,6 +87,7 @@ class Telemetry:
         self.log.warning("problem", extra={"action": where, "reason": f"{type(error).__name__}: {error}"})
 
     def close(self) -> None:
+        logging.getLogger("dora_bot").removeHandler(self._handler)
         self._listener.stop()
         for handler in self._listener.handlers:
             handler.close()
