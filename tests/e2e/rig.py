@@ -246,16 +246,28 @@ class Rig:
     def run(self, act: Callable[[Venue], Found]) -> Found:
         return self.server.run(act)
 
-    def trade(self, ticker: str, side: Side, price_e4: int, contracts: int, *, rest: bool = False) -> None:
-        """An order of the house: takes what is there, or rests."""
-        tif = TimeInForce.GTC if rest else TimeInForce.IOC
-        request = OrderRequest(ticker, side, price_e4, contracts * 100, tif)
+    def take(self, ticker: str, side: Side, price_e4: int, contracts: int) -> None:
+        """The house takes what of ours is there at the price or better."""
+        request = OrderRequest(ticker, side, price_e4, contracts * 100, TimeInForce.IOC)
         self.run(lambda v: v.engine.create(OPERATOR, request, v.now_ms()))
 
     def hit(self, ticker: str, side: Side, contracts: int) -> None:
         """The house trades ``side`` against our best order there."""
         price = self.run(lambda v: next(o.price_e4 for o in resting(v, ticker) if o.side is not side))
-        self.trade(ticker, side, price, contracts)
+        self.take(ticker, side, price, contracts)
+
+    def move(self, ticker: str, bid_e4: int, ask_e4: int) -> None:
+        """The house's quotes go to new prices, 100 contracts each; what of ours is in their way is traded with."""
+
+        def act(venue: Venue) -> None:
+            now_ms = venue.now_ms()
+            for order in venue.engine.orders(OPERATOR, status=OrderStatus.RESTING):
+                if order.ticker == ticker:
+                    venue.engine.operator_cancel(order.order_id, now_ms)
+            for side, price in ((Side.BID, bid_e4), (Side.ASK, ask_e4)):
+                venue.engine.create(OPERATOR, OrderRequest(ticker, side, price, 10_000), now_ms)
+
+        self.run(act)
 
     def fills(self) -> int:
         return self.run(lambda v: len(v.engine.fills(TRADER)))

@@ -1,0 +1,94 @@
+"""What must end quoting and stay so: `dora halt`, a lost day; and what ends it again."""
+
+import json
+
+import pytest
+
+from dora_bot.models import Side
+from dora_bot.paper.testing import StaticMarket
+from tests.e2e.conftest import MakeRig
+from tests.e2e.rig import Rig, resting
+
+pytestmark = pytest.mark.process
+
+A, B = "KXHALT-26NOV20-A", "KXHALT-26NOV20-B"
+LOSER = "KXLOSS-26NOV20-A"
+
+
+@pytest.fixture(scope="module")
+def rig(make_rig: MakeRig) -> Rig:
+    rig = make_rig([StaticMarket(A), StaticMarket(B, exchange_index=2)])
+    rig.configure()
+    return rig
+
+
+def halt(rig: Rig) -> str:
+    """`dora halt`, which must leave no order. Returns the halt's id."""
+    done = rig.dora("halt", "--reason", "a look at the books")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["open_orders"] == 0
+    assert not rig.run(resting)
+    return str(told["halt_id"])
+
+
+def ticks_on(rig: Rig, more: int) -> None:
+    """Let the running bot make some more ticks."""
+    first = rig.until_status("a status", lambda s: s["counts"]["ticks"] > 0, 10.0)["counts"]["ticks"]
+    rig.until_status("more ticks", lambda s: s["counts"]["ticks"] >= first + more, 15.0)
+
+
+def test_a_halt_cancels_holds_over_a_kill_and_ends_with_resume(rig: Rig) -> None:
+    rig.start()
+    rig.quoting()
+    halt_id = halt(rig)
+    rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 5.0)
+    rig.bot.kill()
+
+    rig.start()
+    instance_ticks = rig.until_status("a halted start", lambda s: s["counts"]["ticks"] < 5, 15.0)
+    assert instance_ticks["halts"][0]["halt_id"] == halt_id
+    mark = rig.run(lambda v: v.journal.last)
+    ticks_on(rig, 4)
+    assert not rig.run(lambda v: [e for e in v.journal.after(mark) if e.get("method") == "POST"])
+
+    assert rig.dora("resume", halt_id).returncode == 0
+    rig.quoting(seconds=5.0)
+
+
+def test_a_halt_with_the_bot_dead_leaves_no_order(rig: Rig) -> None:
+    rig.quoting()
+    rig.bot.kill()
+    assert len(rig.run(resting)) == 4
+    halt_id = halt(rig)
+    rig.start()
+    rig.until_status("a halted start", lambda s: s["posture"] == "HALTED" and s["counts"]["ticks"] < 8, 15.0)
+    assert not rig.run(resting)
+    assert rig.bot.stop() == 3
+    assert rig.dora("resume", halt_id).returncode == 0
+    rig.start()
+    rig.quoting()
+    assert rig.bot.stop() == 0
+
+
+def test_a_lost_day_halts_cancels_and_holds_over_a_restart(make_rig: MakeRig) -> None:
+    rig = make_rig([StaticMarket(LOSER)])
+    rig.configure(max_inventory_yes=100, max_inventory_no=100, quote_size=20)
+    rig.edit("global_config", "max_daily_loss", {"N": "5"})
+    rig.start()
+    rig.quoting()
+    rig.hit(LOSER, Side.ASK, 20)
+    rig.until_status("a long position", lambda s: s["positions"].get(LOSER, {}).get("net") == "20.00", 5.0)
+    # The market falls by 40 cents, through our bid: what we hold is worth less by more than eight dollars.
+    rig.move(LOSER, 400, 900)
+    status = rig.until_status("a halt", lambda s: s["halts"], 5.0)
+    assert (status["posture"], status["halts"][0]["reason"]) == ("HALTED", "daily loss limit")
+    rig.withdrawn(seconds=2.0)
+    assert rig.bot.stop() == 3
+
+    rig.start()
+    rig.until_status("a halted start", lambda s: s["posture"] == "HALTED" and s["counts"]["ticks"] < 8, 15.0)
+    ticks_on(rig, 4)
+    assert not rig.run(resting)
+    assert rig.bot.stop() == 3
+    assert rig.ledger_differences() == []
