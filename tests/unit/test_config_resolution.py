@@ -165,6 +165,11 @@ def test_a_bad_own_item_does_not_fall_back_to_the_template() -> None:
     assert found.configs["KXA"].min_spread_e4 == 700
 
 
+def test_a_bad_own_item_without_a_last_good_value_keeps_its_market_out_of_the_template() -> None:
+    items = {"series#SER": item("series#SER"), "KXA": {"market_id": "KXA", "min_spread": "seven"}}
+    assert set(resolved(items).configs) == {"KXB", "KXC"}
+
+
 def test_the_root_ceiling_bounds_the_number_of_markets_and_own_items_come_first() -> None:
     items = {"series#SER": item("series#SER"), "KXA": item("KXA")}
     found = resolved(items, ceilings=Ceilings(max_markets=2))

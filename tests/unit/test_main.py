@@ -461,6 +461,17 @@ def test_an_own_fill_ends_the_wait_early_but_not_too_early() -> None:
     assert MIN_EVENT_GAP_MS <= early.started.mono_ms - last.started.mono_ms < 100
 
 
+def test_a_tick_that_an_event_asked_for_does_not_put_the_beat_off() -> None:
+    bench = Bench()
+    bench.run(1)
+    fill = bench.exchange.trade(bench.exchange.own(Side.BID).order_id, 1_000)
+    bench.inbox.during_wait.append([FillSeen(fill)])
+    bench.run(4)
+    first, early, second, third = (r.started.mono_ms for r in bench.beats()[-4:])
+    assert early - first < 100
+    assert (second - first, third - second) == (500, 500)
+
+
 def test_a_book_that_outran_a_quote_ends_the_wait_early_and_a_quiet_one_does_not() -> None:
     bench = Bench()
     bench.run(1)

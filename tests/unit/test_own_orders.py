@@ -91,6 +91,15 @@ def test_of_an_amend_in_doubt_the_worse_of_old_and_new_counts() -> None:
     assert (unknown.state, unknown.exposed_e2) == (OrderState.UNKNOWN, 1_500)
 
 
+@pytest.mark.parametrize(
+    ("side", "new", "worst"),
+    [(Side.BID, 4_200, 4_200), (Side.BID, 4_000, 4_100), (Side.ASK, 4_000, 4_000), (Side.ASK, 4_200, 4_100)],
+)
+def test_an_amend_in_doubt_counts_at_the_price_that_costs_more(side: Side, new: int, worst: int) -> None:
+    doubtful = own_orders.reserved(resting(side=side), replace(AMEND, side=side, price_e4=new), NOW)
+    assert doubtful.exposed_price_e4 == worst
+
+
 def test_an_accepted_amend_moves_price_size_and_expiry() -> None:
     order = own_orders.settled(
         amending(), Outcome(AMEND, OutcomeKind.ACCEPTED, "o1", remaining_e2=1_500), SOON
