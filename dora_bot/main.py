@@ -65,6 +65,7 @@ class Bot:
         outcomes = self.executor.run(actions, now)
         done = self.clock.now()
         self.state.settle(outcomes, done)
+        self.budget.note(outcomes, done)
         rows = [*self.state.take_rows(), *self.decisions.changed(view, decided, outcomes)]
         self.write_down(rows, done)
         self.ticks += 1

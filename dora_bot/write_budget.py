@@ -17,6 +17,7 @@ from dora_bot.models import (
     BucketLimit,
     Cancel,
     Instant,
+    Outcome,
     Place,
 )
 
@@ -25,6 +26,9 @@ SAFE_SHARE = 0.3
 
 MAX_AMENDS_A_TICK = 8
 """Amends go one by one: more than this many would not fit the tick's I/O bound at 109 ms (p95) a round trip."""
+
+RATE_LIMITED = frozenset({"too_many_requests", "http_429"})
+"""Codes of a 429, whose body has been seen without a code of its own."""
 
 
 class Worth(IntEnum):
@@ -61,10 +65,11 @@ class WriteBudget:
         """As of the last tick."""
         return self._tokens
 
-    def drained(self, now: Instant) -> None:
-        """The exchange said 429: whatever we believed, the bucket is empty."""
-        self._refill(now)
-        self._tokens = 0.0
+    def note(self, outcomes: Sequence[Outcome], now: Instant) -> None:
+        """The exchange said 429 to one of them: whatever we believed, the bucket is empty."""
+        if any(outcome.code in RATE_LIMITED for outcome in outcomes):
+            self._refill(now)
+            self._tokens = 0.0
 
     def resize(self, limits: AccountLimits) -> None:
         self._limits = limits

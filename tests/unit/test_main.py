@@ -355,6 +355,21 @@ def test_a_refused_order_is_not_sent_again_at_once(bench: Bench) -> None:
     assert len(set(ids)) == 4
 
 
+def test_a_429_is_waited_out_and_cancels_are_not(bench: Bench) -> None:
+    for _ in range(3):
+        bench.exchange.answers = deque([replace(REFUSED, code="too_many_requests")] * 2)
+        bench.post(snapshot(4_200 if bench.state.book(T).bids[0].price_e4 == 4_000 else 4_000, 5_000))
+        bench.tick()
+    assert bench.bot.budget.tokens_left == 0
+    bench.exchange.answers.clear()
+    bench.exchange.calls.clear()
+    bench.tick(10)
+    assert bench.exchange.sent("amend") == bench.exchange.sent("place") == []
+    bench.post(FeedDown("reset"))
+    bench.tick(10)
+    assert nothing_rests(bench)
+
+
 def test_h1_a_cancel_answered_404_of_an_order_that_filled_never_breaks_the_cap() -> None:
     bench = Bench()
     bench.post(ConfigChanged((config(max_inventory_yes=10),), limits()))

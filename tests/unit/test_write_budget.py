@@ -2,10 +2,21 @@
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_bot.models import AccountLimits, Action, Amend, BucketLimit, Cancel, Place, Side
+from dora_bot.models import (
+    AccountLimits,
+    Action,
+    Amend,
+    BucketLimit,
+    Cancel,
+    Outcome,
+    OutcomeKind,
+    Place,
+    Side,
+)
 from dora_bot.write_budget import MAX_AMENDS_A_TICK, SAFE_SHARE, Wanted, Worth, WriteBudget, is_exposure
 from tests.fakes.core import NOW, T, later
 from tests.fakes.manual_clock import NOON_MS
@@ -25,6 +36,12 @@ def cancel(name: str = "x") -> Cancel:
     return Cancel(name, f"o{name}", T, 0)
 
 
+def emptied(tokens: WriteBudget, code: str = "too_many_requests") -> None:
+    tokens.note(
+        [Outcome(place(), OutcomeKind.ACCEPTED), Outcome(place(), OutcomeKind.REFUSED, code=code)], NOW
+    )
+
+
 def budget(limits: AccountLimits = LIMITS) -> WriteBudget:
     return WriteBudget(limits, NOW)
 
@@ -36,7 +53,7 @@ def test_exposure_writes_stop_at_the_share_kept_for_cancels() -> None:
 
 def test_cancels_go_even_when_every_token_is_gone() -> None:
     tokens = budget()
-    tokens.drained(NOW)
+    emptied(tokens)
     cancels = [Wanted(cancel(str(n))) for n in range(100)]
     assert tokens.choose(cancels, NOW) == [w.action for w in cancels]
 
@@ -64,7 +81,7 @@ def test_tokens_come_back_with_time_and_never_beyond_the_capacity() -> None:
 
 def test_a_quote_that_was_outrun_is_withdrawn_when_it_cannot_be_amended() -> None:
     tokens = budget()
-    tokens.drained(NOW)
+    emptied(tokens)
     (chosen,) = tokens.choose([Wanted(amend(), Worth.OUTRUN), Wanted(amend("b"), Worth.RENEW)], NOW)
     assert isinstance(chosen, Cancel)
     assert (chosen.client_order_id, chosen.order_id, chosen.ticker) == ("a", "oa", T)
@@ -78,11 +95,18 @@ def test_no_more_amends_than_fit_into_the_ticks_calls() -> None:
     assert place() in chosen
 
 
-def test_after_a_429_nothing_but_cancels_goes_until_the_refill() -> None:
+@pytest.mark.parametrize("code", ["too_many_requests", "http_429"])
+def test_after_a_429_nothing_but_cancels_goes_until_the_refill(code: str) -> None:
     tokens = budget()
-    tokens.drained(NOW)
+    emptied(tokens, code)
     assert tokens.choose([Wanted(place())], later(399)) == []
     assert tokens.choose([Wanted(place())], later(400)) == [place()]
+
+
+def test_any_other_end_leaves_the_bucket_as_it_was_counted() -> None:
+    tokens = budget()
+    emptied(tokens, "post_only_cross")
+    assert tokens.tokens_left == 100
 
 
 def test_a_smaller_tier_takes_effect_at_once() -> None:
