@@ -40,6 +40,7 @@ from dora_bot.signing import Signer
 from dora_bot.state_dir import StateDir
 from dora_bot.state_manager import Restored, StateManager
 from dora_bot.state_store import StateStore
+from dora_bot.stop_signals import StopSignals
 from dora_bot.tables import require_tables
 from dora_bot.telemetry import Telemetry
 from dora_bot.valuation import Day, utc_date
@@ -72,10 +73,10 @@ class _Base:
         return _client(self.settings, self.signer, self.clock, self.stack)
 
 
-def run_bot(settings: Settings, options: RunOptions) -> int:
+def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> int:
     """Build, start, run and stop the bot. Returns the exit code; raises `DoraError` if it cannot start."""
     with ExitStack() as stack:
-        base = _base(settings, stack)
+        base = _base(settings, stack, signals)
         store = StateStore(base.db)
         drain = Drain(base.journal, base.db, lambda: base.lease.grip)
         recovered = load_state(store, base.journal, drain, base.clock)
@@ -108,10 +109,10 @@ def run_bot(settings: Settings, options: RunOptions) -> int:
             client=base.client,
             db=base.db,
         )
-        return Runtime(parts, settings, options).run()
+        return Runtime(parts, settings, options, signals).run()
 
 
-def _base(settings: Settings, stack: ExitStack) -> _Base:
+def _base(settings: Settings, stack: ExitStack, signals: StopSignals) -> _Base:
     """In the order in which a start can fail: key and settings, lock, exchange, tables, lease."""
     signer = load_signer(settings)
     settings.ceilings()
@@ -122,7 +123,7 @@ def _base(settings: Settings, stack: ExitStack) -> _Base:
     db = Dynamo.connect(settings.table_prefix)
     require_tables(db)
     journal = stack.enter_context(SqliteJournal(state_dir.journal_path))
-    lease = _acquire(db, settings.env, state_dir.instance_id, journal, clock)
+    lease = _acquire(db, settings.env, state_dir.instance_id, journal, clock, signals)
     telemetry = Telemetry(state_dir.path)
     stack.callback(telemetry.close)
     return _Base(
@@ -208,11 +209,15 @@ def _client(settings: Settings, signer: Signer, clock: SystemClock, stack: ExitS
     return client
 
 
-def _acquire(db: Dynamo, name: str, owner: str, journal: SqliteJournal, clock: Clock) -> Lease:
+def _acquire(
+    db: Dynamo, name: str, owner: str, journal: SqliteJournal, clock: Clock, signals: StopSignals
+) -> Lease:
     hasty = Dynamo.connect(db.prefix, attempts=1, connect_s=0.5, read_s=0.5, meter=db.meter)
     lease = Lease(hasty, name, owner, fence_floor=journal.fence())
     give_up = clock.now().mono_ms + ACQUIRE_S * 1_000
     while not _taken(lease, clock, give_up):
+        if signals.received:
+            raise LeaseLost(f"stopped by {signals.received} while the lease was held by another instance")
         if clock.now().mono_ms > give_up:
             raise LeaseLost(
                 "the lease is held by another instance; stop that one, or wait for its term to end"

@@ -177,10 +177,14 @@ def run(
             "live trading is refused until its safety nets have been proven; "
             "use DORA_ENV=paper with `dora paper-exchange`, or DORA_ENV=demo with a demo key"
         )
-    from dora_bot.bootstrap import run_bot  # noqa: PLC0415  (see the module docstring)
-    from dora_bot.runtime import RunOptions  # noqa: PLC0415  (see the module docstring)
+    from dora_bot.stop_signals import StopSignals  # noqa: PLC0415  (see the module docstring)
 
-    return run_bot(settings, RunOptions(seconds=seconds, ticks=ticks, observe=observe, json=json))
+    with StopSignals() as signals:
+        from dora_bot.bootstrap import run_bot  # noqa: PLC0415  (see the module docstring)
+        from dora_bot.runtime import RunOptions  # noqa: PLC0415  (see the module docstring)
+
+        options = RunOptions(seconds=seconds, ticks=ticks, observe=observe, json=json)
+        return run_bot(settings, options, signals)
 
 
 def _readable(tapes: list[Path] | None) -> tuple[Path, ...]:

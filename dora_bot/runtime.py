@@ -8,16 +8,16 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from types import FrameType
 
 from dora_bot.clock import SystemClock
 from dora_bot.config import Settings
 from dora_bot.drain import Drain
 from dora_bot.dynamo import Dynamo
-from dora_bot.errors import DoraError, LeaseLost
+from dora_bot.errors import DoraError, LeaseLost, RateLimited
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.exit_codes import ExitCode
 from dora_bot.gate import ExposureGate
@@ -34,6 +34,7 @@ from dora_bot.risk_monitor import READ_MS, RiskMonitor
 from dora_bot.state_dir import StateDir
 from dora_bot.state_store import Published, StateStore
 from dora_bot.status import Surroundings, status
+from dora_bot.stop_signals import StopSignals
 from dora_bot.telemetry import Telemetry
 from dora_bot.threads import Loop
 from dora_bot.tick_report import TickReport
@@ -87,6 +88,7 @@ class Runtime:
     parts: Parts
     settings: Settings
     options: RunOptions
+    signals: StopSignals
     loops: list[Loop] = field(default_factory=list)
     stop_reason: str = ""
     exit_code: ExitCode = ExitCode.DONE
@@ -97,12 +99,11 @@ class Runtime:
         p = self.parts
         self.started_mono_ms = p.clock.now().mono_ms
         sys.setswitchinterval(SWITCH_S)
-        with self._signals():
-            try:
-                self.start()
-                p.bot.run(self.should_stop)
-            finally:
-                self.stop()
+        try:
+            self.start()
+            p.bot.run(self.should_stop)
+        finally:
+            self.stop()
         return self.exit_code
 
     # ── start ───────────────────────────────────────────────────────────────────────────────────
@@ -112,9 +113,14 @@ class Runtime:
         p = self.parts
         now = p.clock.now()
         p.risk.take_halts()
-        p.keeper.start(now)
-        p.bot.observe([p.risk.read_account(now)], p.clock.now())
-        p.journal.record(p.bot.state.take_rows())
+        if p.socket:
+            p.socket.start()
+        with ThreadPoolExecutor(1) as side:
+            account = side.submit(p.risk.read_account, now)
+            p.keeper.start(now)
+            p.bot.observe([account.result()], p.clock.now())
+        p.bot.write_down(p.bot.state.take_rows(), now)
+        p.bot.published = p.bot.state.view(p.clock.now())
         p.drain.published = self.published
         p.drain.halts = lambda: p.gate.halts.halts
         if self.options.json:
@@ -127,8 +133,6 @@ class Runtime:
             ("status", 0.5, self.publish_status),
         ):
             self.loops.append(Loop(name, every_s, step, p.clock, self.on_thread_death))
-        if p.socket:
-            p.socket.start()
         for loop in self.loops:
             loop.start()
         p.telemetry.log.info("started", extra={"action": "start", "env": self.settings.env, **self.plan()})
@@ -158,6 +162,7 @@ class Runtime:
 
     def should_stop(self) -> bool:
         p = self.parts
+        self.stop_reason = self.stop_reason or self.signals.received
         if self.options.ticks and p.bot.ticks >= self.options.ticks:
             self.stop_reason = self.stop_reason or f"{self.options.ticks} ticks are done"
         if self.options.seconds:
@@ -224,7 +229,7 @@ class Runtime:
         """Cancel, prove, book, flush, release; each part is tried whatever became of the one before."""
         p = self.parts
         p.gate.stopping = True
-        p.bot.stopping = self.stop_reason or "stopping"
+        p.bot.stopping = self.stop_reason or self.signals.received or "stopping"
         swept = self._tried("cancel", self._withdraw)
         for loop in self.loops[:2]:  # risk and keeper: the account is now read here
             loop.stop(3.0)
@@ -259,11 +264,16 @@ class Runtime:
         cancelled = p.clock.now()
         p.risk.reads = 0
         while True:
-            read = p.risk.read_account(p.clock.now())
-            p.bot.observe([*p.bot.inbox.drain(), read], p.clock.now())
             late = p.clock.now().mono_ms - cancelled.mono_ms > SETTLE_MS
-            if read.as_of_ms > cancelled.exchange_ms or late:
-                break
+            try:
+                read = p.risk.read_account(p.clock.now())
+            except RateLimited:
+                if late:
+                    raise
+            else:
+                p.bot.observe([*p.bot.inbox.drain(), read], p.clock.now())
+                if late or read.as_of_ms > cancelled.exchange_ms:
+                    break
             p.clock.sleep(0.2)
         p.bot.tick()
 
@@ -274,18 +284,6 @@ class Runtime:
             self.parts.telemetry.problem(what, error)
             self.exit_code = self.exit_code or ExitCode.FAILED
             return f"failed: {error}"
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def ask(number: int, _frame: FrameType | None) -> None:
-            self.stop_reason = self.stop_reason or signal.Signals(number).name
-
-        before = {n: signal.signal(n, ask) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     # ── what others see ─────────────────────────────────────────────────────────────────────────
 
