@@ -22,7 +22,7 @@ from dora_bot.demo_children import child_environment
 from dora_bot.demo_report import Evidence, audit
 from dora_bot.dynamo import Dynamo
 from dora_bot.items import MARKET_CONFIG, STATE, Item
-from dora_bot.models import Side, TimeInForce
+from dora_bot.models import Side
 from dora_bot.paper.admin_actions import OPERATOR, TRADER
 from dora_bot.paper.launch import LaunchOptions
 from dora_bot.paper.specs import OrderRequest, OrderStatus, OrderView
@@ -200,6 +200,8 @@ class Rig:
         return self.launch(["-m", "dora_bot.cli", "run", *arguments], environ)
 
     def launch(self, command: list[str], environ: Mapping[str, str]) -> Bot:
+        """Another program as the bot; a status of an earlier life is taken away so that none is mistaken for its."""
+        (self.folder / "state" / "status.json").unlink(missing_ok=True)
         self.bots.append(Bot({**self.environ, **environ}, self.folder, len(self.bots), command))
         return self.bots[-1]
 
@@ -246,15 +248,15 @@ class Rig:
     def run(self, act: Callable[[Venue], Found]) -> Found:
         return self.server.run(act)
 
-    def take(self, ticker: str, side: Side, price_e4: int, contracts: int) -> None:
-        """The house takes what of ours is there at the price or better."""
-        request = OrderRequest(ticker, side, price_e4, contracts * 100, TimeInForce.IOC)
-        self.run(lambda v: v.engine.create(OPERATOR, request, v.now_ms()))
-
     def hit(self, ticker: str, side: Side, contracts: int) -> None:
-        """The house trades ``side`` against our best order there."""
-        price = self.run(lambda v: next(o.price_e4 for o in resting(v, ticker) if o.side is not side))
-        self.take(ticker, side, price, contracts)
+        """Somebody trades ``side`` against our order there, whatever stands before it in the queue."""
+
+        def act(venue: Venue) -> int:
+            order = next(o for o in resting(venue, ticker) if o.side is not side)
+            return venue.engine.fill_order(order.order_id, contracts * 100, venue.now_ms())
+
+        filled = self.run(act)
+        assert filled == contracts * 100
 
     def move(self, ticker: str, bid_e4: int, ask_e4: int) -> None:
         """The house's quotes go to new prices, 100 contracts each; what of ours is in their way is traded with."""
