@@ -39,16 +39,17 @@ class Session:
         db = make_tables(aws_environ)
         venue = exchange.first_record(clock, _START_S, self.stopping)
         environ = {**aws_environ, **self._bot_environment(venue)}
-        markets = list_markets(environ, venue["tickers"])
-        configure(db, markets, one_tick=bool(self.options.tapes))
         admin = AdminPort(venue["admin_url"], venue["admin_token"])
         start_cash = str(admin.truth()["cash"])
         if self.stopping():
             raise Stopped("stopped before the bot started: nothing was traded")
-        note(f"dora demo: {len(markets)} markets, starting the bot …")
+        note(f"dora demo: {len(venue['tickers'])} markets, starting the bot …")
         words = ["--debug", "run", "--seconds", f"{self.options.seconds:g}", "--json"]
         bot = Child.start("run", words, child_environment(environ), self.folder)
         self.children.append(bot)
+        # While the bot still loads its libraries, which takes several times as long.
+        markets = list_markets(environ, venue["tickers"])
+        configure(db, markets, one_tick=bool(self.options.tapes))
         disturbances = Disturbances(
             admin, busiest_shard(markets), self.options.seconds, determine=not self.options.tapes
         )

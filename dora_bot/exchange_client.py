@@ -57,7 +57,7 @@ class KalshiClient:
         self._transport = transport
         self._clock = clock
         self._calls: Counter[str] = Counter()
-        self._catalog = MarketCatalog(self.read, self._pages, clock)
+        self._catalog = MarketCatalog(self.read, self.read_all, self._pages, clock)
 
     @classmethod
     def connect(
@@ -230,6 +230,16 @@ class KalshiClient:
     def read(self, request: wire.Request) -> bytes:
         """The body of a 2xx reply. Raises one of `dora_bot.errors` for anything else."""
         return self._checked(request).body
+
+    def read_all(self, requests: Sequence[wire.Request]) -> list[bytes]:
+        """Several reads side by side, answers in their order. Raises for the first that failed, as `read`."""
+        bodies: list[bytes] = []
+        for request, answer in zip(requests, self._send_all(requests), strict=True):
+            if isinstance(answer, Failure):
+                raise ExchangeUnreachable(f"{request.method} {request.path}: {answer.code}: {answer.detail}")
+            self._raise_unless_ok(request, answer)
+            bodies.append(answer.body)
+        return bodies
 
     def _checked(self, request: wire.Request) -> Reply:
         reply = self._answered(request)

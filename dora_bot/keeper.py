@@ -83,9 +83,13 @@ class Keeper:
                 self.on_problem(job.name, error)
 
     def start(self, now: Instant) -> None:
-        """The first round, in which every failure counts: without config and metadata nothing may start."""
+        """The first round: without config, metadata and status nothing may start, so their failures count.
+
+        The other jobs have nothing to add to a start that has read them already; they wait for their turn.
+        """
         for job in self.jobs:
-            job.run(now)
+            if job.name in ("config", "status"):
+                job.run(now)
             job.due_ms, job.last_ok_ms = now.mono_ms + job.every_ms, now.mono_ms
 
     # ── configuration ───────────────────────────────────────────────────────────────────────────

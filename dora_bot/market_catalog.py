@@ -23,10 +23,19 @@ Pages = Callable[
     list[replies.MarketShape],
 ]
 
+_SERIES_AT_ONCE = 16
+
 
 class MarketCatalog:
-    def __init__(self, read: Callable[[wire.Request], bytes], pages: Pages, clock: Clock) -> None:
+    def __init__(
+        self,
+        read: Callable[[wire.Request], bytes],
+        read_all: Callable[[Sequence[wire.Request]], list[bytes]],
+        pages: Pages,
+        clock: Clock,
+    ) -> None:
         self._read = read
+        self._read_all = read_all
         self._pages = pages
         self._clock = clock
         self._series: dict[str, tuple[int, replies.SeriesShape]] = {}
@@ -43,8 +52,9 @@ class MarketCatalog:
             }
             shapes += self._pages(wire.get_markets(filters), replies.markets, lambda shape: shape.ticker)
         events = self._events({shape.event_ticker for shape in shapes})
+        self._refresh_series({told.series_ticker for told in events.values()})
         return [
-            replies.market(shape, told, self._series_terms(told.series_ticker))
+            replies.market(shape, told, self._series[told.series_ticker][1])
             for shape in shapes
             if (told := events[shape.event_ticker])
         ]
@@ -58,13 +68,16 @@ class MarketCatalog:
             found[ticker] = replies.event(self._read(wire.get_event(ticker)))
         return found
 
-    def _series_terms(self, ticker: str) -> replies.SeriesShape:
+    def _refresh_series(self, wanted: set[str]) -> None:
+        """Read, side by side, the terms of the series that are not known or were read too long ago."""
         now = self._clock.now().mono_ms
-        read_at, shape = self._series.get(ticker, (now - _SERIES_KEPT_MS, None))
-        if shape is None or now - read_at >= _SERIES_KEPT_MS:
-            shape = replies.series(self._read(wire.get_series(ticker)))
-            self._series[ticker] = (now, shape)
-        return shape
+        old = [
+            t for t in sorted(wanted) if t not in self._series or now - self._series[t][0] >= _SERIES_KEPT_MS
+        ]
+        for at in range(0, len(old), _SERIES_AT_ONCE):
+            some = old[at : at + _SERIES_AT_ONCE]
+            for ticker, body in zip(some, self._read_all([wire.get_series(t) for t in some]), strict=True):
+                self._series[ticker] = (now, replies.series(body))
 
 
 def _chunks(items: Sequence[str]) -> list[Sequence[str]]:
