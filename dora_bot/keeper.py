@@ -24,6 +24,7 @@ CATALOG_MS = 15_000
 STATUS_MS = 5_000
 LIMITS_MS = 600_000
 QUEUE_MS = 10_000
+SOON_MS = 2_000
 BOOKS_MS = 300_000
 CHUNK = 100
 """Tickers in one market or queue-position request."""
@@ -85,12 +86,12 @@ class Keeper:
     def start(self, now: Instant) -> None:
         """The first round: without config, metadata and status nothing may start, so their failures count.
 
-        The other jobs have nothing to add to a start that has read them already; they wait for their turn.
+        The other jobs follow a little later: they must not hold up the first quote.
         """
         for job in self.jobs:
             if job.name in ("config", "status"):
                 job.run(now)
-            job.due_ms, job.last_ok_ms = now.mono_ms + job.every_ms, now.mono_ms
+            job.due_ms, job.last_ok_ms = now.mono_ms + min(job.every_ms, SOON_MS), now.mono_ms
 
     # ── configuration ───────────────────────────────────────────────────────────────────────────
 

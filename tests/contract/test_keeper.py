@@ -12,7 +12,7 @@ from dora_bot.dynamo import Dynamo
 from dora_bot.errors import ConfigError, ExchangeUnreachable
 from dora_bot.events import CatalogChanged, StatusChanged
 from dora_bot.items import MARKET_CONFIG, STATE
-from dora_bot.keeper import CATALOG_MS, CONFIG_MS, SCAN_MS, STATUS_MS, Keeper
+from dora_bot.keeper import CATALOG_MS, CONFIG_MS, QUEUE_MS, SCAN_MS, STATUS_MS, Keeper
 from dora_bot.models import ExchangeStatus
 from dora_bot.views import ConfigChanged
 from tests.fakes.core import GLOBAL_ITEM, ITEM, market
@@ -238,4 +238,5 @@ def test_known_items_are_read_without_a_scan(bench: Bench) -> None:
 def test_queue_places_are_kept_for_the_status(bench: Bench) -> None:
     bench.exchange.queue = {"o1": 500}
     bench.start()
+    bench.step(QUEUE_MS)
     assert bench.keeper.queue == {"o1": 500}
