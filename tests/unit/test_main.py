@@ -355,18 +355,21 @@ def test_a_refused_order_is_not_sent_again_at_once(bench: Bench) -> None:
     assert len(set(ids)) == 4
 
 
-def test_a_429_is_waited_out_and_cancels_are_not(bench: Bench) -> None:
-    for _ in range(3):
-        bench.exchange.answers = deque([replace(REFUSED, code="too_many_requests")] * 2)
-        bench.post(snapshot(4_200 if bench.state.book(T).bids[0].price_e4 == 4_000 else 4_000, 5_000))
-        bench.tick()
+def test_a_429_empties_the_bucket_that_we_counted() -> None:
+    bench = Bench()
+    bench.exchange.answers = deque([replace(REFUSED, code="too_many_requests")])
+    bench.tick()
     assert bench.bot.budget.tokens_left == 0
-    bench.exchange.answers.clear()
-    bench.exchange.calls.clear()
-    bench.tick(10)
-    assert bench.exchange.sent("amend") == bench.exchange.sent("place") == []
+
+
+def test_cancels_that_are_refused_are_repeated_without_a_storm_and_win_in_the_end(bench: Bench) -> None:
+    bench.exchange.answers = deque([replace(REFUSED, code="market_inactive")] * 12)
     bench.post(FeedDown("reset"))
-    bench.tick(10)
+    for _ in range(11):
+        bench.tick()
+    assert len(bench.exchange.sent("cancel")) == 12
+    bench.tick()
+    bench.tick()
     assert nothing_rests(bench)
 
 

@@ -184,6 +184,14 @@ def test_a_cancel_without_an_answer_is_repeated_once_a_second() -> None:
     assert one(market_view(order), now=later(1_000)).action == cancel(order, "cancel repeated")
 
 
+def test_a_cancel_that_was_refused_is_tried_again_after_a_second_without_a_storm() -> None:
+    order = own(cancels=1)
+    assert messages(market_view(order), now=later(999)) == []
+    assert one(market_view(order), now=later(1_000)).action == cancel(order, "not wished")
+    amended = own(cancels=0)
+    assert one(market_view(amended), now=later(1)).action == cancel(amended, "not wished")
+
+
 def test_two_orders_on_a_side_leave_the_one_nearest_to_the_wish() -> None:
     near, far = own(), own(client_order_id="c2", order_id="o2", price_e4=3_000)
     assert one(market_view(far, near), BID).action == cancel(far, "not wanted twice")
