@@ -63,14 +63,14 @@ def _side(
     now: Instant,
 ) -> list[Wanted]:
     keep, extra = _choose(orders, quote)
-    wanted = [Wanted(cancel(order, "not wanted twice")) for order in extra]
+    wanted = [Wanted(cancel(order, "not wanted twice")) for order in extra if not _refused_lately(order, now)]
     wanted += [Wanted(cancel(o, "cancel repeated")) for o in orders if _cancel_is_due(o, now)]
     if keep is None:
         if quote is not None and not orders:
             wanted.append(Wanted(_place(quote, view, lease, next_id, now), Worth.NEW))
         return wanted
     if quote is None:
-        return [*wanted, Wanted(cancel(keep, "not wished"))]
+        return wanted if _refused_lately(keep, now) else [*wanted, Wanted(cancel(keep, "not wished"))]
     change = _change(keep, quote, view, lease, now)
     return [*wanted, change] if change else wanted
 
@@ -91,6 +91,11 @@ def _cancel_is_due(order: OwnOrder, now: Instant) -> bool:
         and bool(order.order_id)
         and now.mono_ms - order.written.mono_ms >= RECANCEL_AFTER_MS * max(order.cancels, 1)
     )
+
+
+def _refused_lately(order: OwnOrder, now: Instant) -> bool:
+    """Its last write was a cancel that the exchange did not take: the next try waits like a repetition."""
+    return order.cancels > 0 and now.mono_ms - order.written.mono_ms < RECANCEL_AFTER_MS
 
 
 def _place(

@@ -114,7 +114,7 @@ def opened(place: Place, now: Instant) -> OwnOrder:
 def reserved(order: OwnOrder, action: Amend | Cancel, now: Instant) -> OwnOrder:
     """An amend or cancel of this order is about to be sent."""
     if isinstance(action, Amend):
-        return replace(order, state=OrderState.IN_FLIGHT, pending=action, written=now)
+        return replace(order, state=OrderState.IN_FLIGHT, pending=action, written=now, cancels=0)
     if order.state is OrderState.CLOSING:
         # Repeated: what a read must be newer than for the order to be gone is the first cancel.
         return replace(order, pending=action, cancels=order.cancels + 1)
