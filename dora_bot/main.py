@@ -157,16 +157,17 @@ class Bot:
         return held | {t for t, m in view.markets.items() if m.orders} | {o.ticker for o in view.stray_orders}
 
     def outrun(self) -> bool:
-        """Did a book that changed since the last tick leave a resting quote of ours behind?"""
+        """Did a book leave a resting quote of ours behind since the last tick, or become fit to be quoted on?"""
         touched = self.state.books.take_touched()
         if self.published is None:
             return False
         for ticker in touched:
             then = self.published.markets.get(ticker)
-            if (
-                then
-                and self.state.has_resting(ticker)
-                and outran(then.book, self.state.book(ticker), then.config)
-            ):
+            if then is None:
+                continue
+            book = self.state.book(ticker)
+            if book.proven and not then.book.proven:
+                return True
+            if self.state.has_resting(ticker) and outran(then.book, book, then.config):
                 return True
         return False
