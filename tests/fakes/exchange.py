@@ -112,6 +112,8 @@ class FakeExchange:
         now = self.clock.now().exchange_ms
         if isinstance(action, Place):
             order_id = f"o-{action.client_order_id}"
+            if order_id in self.orders:
+                return Outcome(action, OutcomeKind.UNKNOWN, code="order_already_exists", exists=True)
             self.orders[order_id] = ExchangeOrder(
                 order_id=order_id,
                 client_order_id=action.client_order_id,
