@@ -2,7 +2,7 @@
 # ARGS passes options on: make demo ARGS="--seconds 30 --json"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs-check conformance bench doctor mission lock clean
+.PHONY: help setup demo test check docs-check conformance bench kill-nine doctor mission lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -34,7 +34,10 @@ conformance: setup  ## foreign Kalshi clients against the paper exchange (needs 
 	@scripts/conformance.sh $(ARGS)
 
 bench: setup  ## every figure as one JSON line; needs a quiet machine
-	@for script in scripts/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in scripts/bench_*.py; do $(BIN)/python -m scripts.$$(basename $$script .py) || exit 1; done
+
+kill-nine: setup  ## SIGKILL the quoting bot 20 times and audit it against the exchange each time
+	@$(BIN)/python -m scripts.kill_nine $(ARGS)
 
 doctor: setup  ## what is missing for `dora run`, and what to do about it
 	@$(BIN)/dora doctor
