@@ -211,6 +211,17 @@ def test_a_position_that_differs_is_named_at_once_and_halts_after_a_minute(ours:
     assert "position mismatch" in halted.halt_reason
 
 
+def test_a_position_that_differs_in_two_reads_freezes_its_market_until_they_agree() -> None:
+    state = manager(positions={T: Position(T, 400, 1_640_000)})
+    reconciler = Reconciler()
+    apply(state, 0, reconciler, positions=held(300))
+    assert seen(state).frozen == ""
+    apply(state, 5_000, reconciler, positions=held(300))
+    assert seen(state).frozen == "position in dispute: KXA: we believe 4.00, the exchange says 3.00"
+    apply(state, 10_000, reconciler, positions=held(400))
+    assert seen(state).frozen == ""
+
+
 def test_a_difference_that_heals_begins_anew() -> None:
     state = manager(positions={T: Position(T, 400, 1_640_000)})
     reconciler = Reconciler()
