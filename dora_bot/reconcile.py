@@ -72,6 +72,7 @@ class Reconciler:
         told = {p.ticker: p.net_e2 for p in read.positions}
         held = {ticker: p.net_e2 for ticker, p in state.positions.items() if p.net_e2}
         differing: list[str] = []
+        disputed: dict[str, str] = {}
         halt = ""
         for ticker in sorted(told.keys() | held.keys()):
             ours, theirs = held.get(ticker, 0), told.get(ticker, 0)
@@ -83,6 +84,9 @@ class Reconciler:
             since = self._differs_since.setdefault(ticker, now.mono_ms)
             text = f"{ticker}: we believe {count_text(ours)}, the exchange says {count_text(theirs)}"
             differing.append(text)
+            if since < now.mono_ms:  # not in one read only: nothing more is risked there until they agree
+                disputed[ticker] = text
             if now.mono_ms - since > MISMATCH_HALT_MS:
                 halt = f"position mismatch for over a minute: {text}"
+        state.disputed = disputed
         return tuple(differing), halt

@@ -82,6 +82,7 @@ class StateManager:
         self._last_configs: dict[str, MarketConfig] = {}
         self.fills_booked = 0
         self.moved_ms: dict[str, int] = {}
+        self.disputed: dict[str, str] = {}
         self._handlers: dict[type, Callable[..., None]] = {
             BookDelta: self._on_book,
             BookSnapshot: self._on_book,
@@ -313,6 +314,8 @@ class StateManager:
         doubtful = next((o for o in orders if o.state in (OrderState.UNKNOWN, OrderState.IN_FLIGHT)), None)
         if doubtful is not None:
             return f"the fate of {doubtful.client_order_id} is unknown"
+        if market.ticker in self.disputed:
+            return f"position in dispute: {self.disputed[market.ticker]}"
         if market.exchange_index in self._status.paused_shards:
             return f"shard {market.exchange_index} is paused"
         if market.close_ms and now.exchange_ms > market.close_ms - CLOSE_MARGIN_MS:
