@@ -26,6 +26,9 @@ class ExposureGate:
             return "stopping"
         if self.halts.halts:
             return f"halted: {self.halts.halts[0].reason}"
+        return self.lease_ends(now)
+
+    def lease_ends(self, now: Instant) -> str:
         margin = self._lease_margin_ms(now)
         return "" if margin >= CALL_MS else f"the lease has only {margin} ms left"
 

@@ -104,7 +104,7 @@ class Bot:
         for breach in risk_manager.breaches(view):
             self.raise_halt(breach.reason, breach.evidence, now)
         stance = risk_manager.stance(view)
-        for reason in (self.stopping, self.undurable):
+        for reason in (self.stopping, self.undurable, self.executor.gate.lease_ends(now)):
             if reason:
                 stance = Stance(min(stance.posture, Posture.PAUSED), (reason, *stance.reasons))
         return stance

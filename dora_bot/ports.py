@@ -142,6 +142,9 @@ class Gate(Protocol):
     def refusal(self, now: Instant) -> str:
         """Why no exposure may be sent right now; empty if it may."""
 
+    def lease_ends(self, now: Instant) -> str:
+        """Why nothing may rest either: soon another instance may own the account. Empty while the lease is safe."""
+
 
 class HaltLatch(Protocol):
     """Halts that outlive the process."""

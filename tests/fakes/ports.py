@@ -154,12 +154,16 @@ class ScriptedGate:
     """`ports.Gate`: open unless ``reason`` says otherwise; ``reasons`` answer the next questions first."""
 
     reason: str = ""
+    lease: str = ""
     reasons: deque[str] = field(default_factory=deque)
     asked: int = 0
 
     def refusal(self, now: Instant) -> str:
         self.asked += 1
         return self.reasons.popleft() if self.reasons else self.reason
+
+    def lease_ends(self, now: Instant) -> str:
+        return self.lease
 
 
 @dataclass

@@ -231,6 +231,16 @@ def test_a_position_the_exchange_does_not_know_freezes_its_market_and_halts_afte
 # ── failing ports ───────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_lease_about_to_end_withdraws_everything_and_its_renewal_quotes_again(bench: Bench) -> None:
+    bench.gate.lease = "the lease has only 1900 ms left"
+    report = bench.tick()
+    assert nothing_rests(bench)
+    assert (report.stance.posture, report.stance.reasons) == (Posture.PAUSED, (bench.gate.lease,))
+    bench.gate.lease = ""
+    bench.tick()
+    assert len(bench.exchange.resting()) == 2
+
+
 def test_a_journal_that_cannot_promise_lets_no_exposure_out_and_every_cancel(bench: Bench) -> None:
     bench.journal.broken.add("intend")
     bench.post(snapshot(3_000, 4_000))
