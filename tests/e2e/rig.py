@@ -274,14 +274,32 @@ class Rig:
     def fills(self) -> int:
         return self.run(lambda v: len(v.engine.fills(TRADER)))
 
-    def ledger_differences(self, bot_exit: int = 0) -> list[str]:
-        """Where the trade log and the exchange disagree, by the checker that shares no code with the bot."""
+    def audit(self) -> dict[str, Any]:
+        """The trade log against the exchange, by the checker that shares no code with the bot."""
         here = self.server.here
         venue = {"admin_url": here.admin_url, "admin_token": here.admin_token, "tickers": list(here.tickers)}
         truth = self.run(lambda v: v.engine.truth(TRADER))
-        evidence = Evidence(self.environ, venue, truth, self.start_cash, self.status(), bot_exit)
-        found: list[str] = audit(evidence, self.db)["differences"]
+        return audit(Evidence(self.environ, venue, truth, self.start_cash, self.status(), 0), self.db)
+
+    def ledger_differences(self) -> list[str]:
+        """Where the trade log and the exchange disagree."""
+        found: list[str] = self.audit()["differences"]
         return found
+
+    def arm(self, kind: str, match: dict[str, str], params: dict[str, Any], when: dict[str, Any]) -> str:
+        """A fault at the exchange. Returns its id."""
+        request = {"kind": kind, "match": match, "params": params, "when": when}
+        return self.run(lambda v: v.faults.arm(request).fault_id)
+
+    def disarm(self) -> int:
+        """End all faults. Returns how often they struck."""
+
+        def act(venue: Venue) -> int:
+            hits = sum(fault["hits"] for fault in venue.faults.bodies())
+            venue.faults.disarm()
+            return int(hits)
+
+        return self.run(act)
 
 
 # ── what an exchange shows ──────────────────────────────────────────────────────────────────────
