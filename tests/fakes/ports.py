@@ -151,7 +151,7 @@ class MemoryLatch:
 
 @dataclass
 class ScriptedGate:
-    """`ports.Gate`: open unless ``reason`` says otherwise; ``reasons`` answer the next questions first."""
+    """`ports.Gate`: open unless ``reason`` or ``lease`` says otherwise; ``reasons`` answer the next questions first."""
 
     reason: str = ""
     lease: str = ""
@@ -160,7 +160,7 @@ class ScriptedGate:
 
     def refusal(self, now: Instant) -> str:
         self.asked += 1
-        return self.reasons.popleft() if self.reasons else self.reason
+        return self.reasons.popleft() if self.reasons else self.reason or self.lease
 
     def lease_ends(self, now: Instant) -> str:
         return self.lease

@@ -45,3 +45,11 @@ def test_the_margin_is_asked_for_at_the_moment_of_the_write() -> None:
 
     assert "0 ms left" in ExposureGate(margin).refusal(later(77))
     assert asked == [later(77)]
+
+
+def test_only_the_lease_takes_back_what_rests() -> None:
+    closed = gate(observe=True)
+    closed.stopping = True
+    closed.halts = HaltsChanged((halt(),))
+    assert closed.lease_ends(NOW) == ""
+    assert gate(CALL_MS - 1).lease_ends(NOW) == "the lease has only 1999 ms left"

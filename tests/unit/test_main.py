@@ -266,7 +266,7 @@ def test_a_full_disk_stops_quoting_loses_no_fill_and_heals(bench: Bench) -> None
 
 
 def test_with_the_gate_closed_exposure_is_denied_locally_and_cancels_pass(bench: Bench) -> None:
-    bench.gate.reason = "the lease has only 900 ms left"
+    bench.gate.reason = "observing only"
     bench.post(snapshot(3_000, 4_000))
     report = bench.tick()
     assert {o.kind for o in report.outcomes} == {OutcomeKind.DENIED_LOCALLY}
@@ -274,6 +274,17 @@ def test_with_the_gate_closed_exposure_is_denied_locally_and_cancels_pass(bench:
     bench.post(FeedDown("reset"))
     bench.tick()
     assert nothing_rests(bench)
+
+
+def test_a_lease_that_is_about_to_end_takes_everything_back_and_renewed_quotes_again(bench: Bench) -> None:
+    bench.gate.lease = "the lease has only 900 ms left"
+    report = bench.tick()
+    assert report.stance.posture is Posture.PAUSED
+    assert bench.gate.lease in report.stance.reasons
+    assert nothing_rests(bench)
+    bench.gate.lease = ""
+    bench.tick()
+    assert len(bench.exchange.resting()) == 2
 
 
 @pytest.mark.parametrize("what", ["place", "amend", "cancel"])
