@@ -291,13 +291,13 @@ class Rig:
         request = {"kind": kind, "match": match, "params": params, "when": when}
         return self.run(lambda v: v.faults.arm(request).fault_id)
 
-    def disarm(self) -> int:
-        """End all faults. Returns how often they struck."""
+    def disarm(self) -> list[int]:
+        """End all faults. Returns how often each struck, in the order in which they were armed."""
 
-        def act(venue: Venue) -> int:
-            hits = sum(fault["hits"] for fault in venue.faults.bodies())
+        def act(venue: Venue) -> list[int]:
+            hits = [int(fault["hits"]) for fault in venue.faults.bodies()]
             venue.faults.disarm()
-            return int(hits)
+            return hits
 
         return self.run(act)
 
