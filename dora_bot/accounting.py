@@ -11,7 +11,6 @@ from dora_bot.models import (
     Fill,
     Position,
     Settlement,
-    Side,
 )
 from dora_bot.units import ONE_E4
 
@@ -69,16 +68,3 @@ def average_cost_e4(position: Position) -> int:
 def unrealised_e6(position: Position, price_e4: int) -> int:
     """The open contracts marked at a YES price, before any fee of closing them."""
     return position.net_e2 * price_e4 - position.cost_e6
-
-
-def worst_case_loss_e6(position: Position, resting: list[tuple[Side, int, int]]) -> int:
-    """The most this market can lose at settlement, in 10⁻⁶ $, if every harmful resting order fills first.
-
-    ``resting`` holds (side, price_e4, count_e2). At 0 every bid that filled is lost; at 1 every ask that filled
-    costs the rest of the dollar. Contracts held enter at what they cost.
-    """
-    bids = sum(price * count for side, price, count in resting if side is Side.BID)
-    asks = sum((ONE_E4 - price) * count for side, price, count in resting if side is Side.ASK)
-    at_zero = position.cost_e6 + bids
-    at_one = position.cost_e6 - position.net_e2 * ONE_E4 + asks
-    return max(0, at_zero, at_one)

@@ -112,6 +112,8 @@ class GlobalConfig(_Item):
     """The item ``global_config`` of ``dora_state``."""
 
     max_total_exposure_e6: MoneyE6 = Field(alias="max_total_exposure", ge=0)
+    max_event_exposure_e6: MoneyE6 | None = Field(default=None, alias="max_event_exposure", ge=0)
+    """The most that one event may lose at worst; without it only ``max_total_exposure`` holds."""
     max_daily_loss_e6: MoneyE6 = Field(alias="max_daily_loss", gt=0)
     loop_interval_ms: int = Field(default=500, ge=50, le=60_000)
     trading_enabled: Flag

@@ -33,6 +33,7 @@ _RISK_SIGN: Final = {
     "max_markets": 1,
     "price_max": 1,
     "max_total_exposure": 1,
+    "max_event_exposure": 1,
     "max_daily_loss": 1,
     "trading_enabled": 1,
     "min_spread": -1,
@@ -41,6 +42,9 @@ _RISK_SIGN: Final = {
     "toxicity_score": -1,
 }
 """+1: a higher value risks more; −1: a lower value does. Other attributes move risk in no known direction."""
+
+_OPTIONAL_LIMITS: Final = frozenset({"max_event_exposure"})
+"""Limits that do not exist while they are absent: setting one lowers risk, taking it away raises it."""
 
 _ANY_CHANGE_IS_RISK: Final = frozenset({"strategy"})
 
@@ -159,6 +163,9 @@ def _riskier(name: str, old: object, new: object) -> bool:
     if sign is None:
         return False
     before, after = _magnitude(old), _magnitude(new)
+    if name in _OPTIONAL_LIMITS:
+        unlimited = Decimal("Infinity")
+        return (unlimited if after is None else after) > (unlimited if before is None else before)
     if before is None:  # a new item: enabling it or giving it size is the risk, a wide spread is not
         return sign > 0 and after not in (None, Decimal(0))
     return after is not None and (after - before) * sign > 0
@@ -180,7 +187,7 @@ def _defaults(is_global: bool) -> dict[str, object]:  # noqa: FBT001  (private; 
     scales = {"_e2": 2, "_e4": 4, "_e6": 6}
     found: dict[str, object] = {}
     for name, info in kind.model_fields.items():
-        if not info.is_required():
+        if not info.is_required() and info.default is not None:
             places = scales.get(name[-3:], 0)
             raw = info.default
             found[info.alias or name] = Decimal(raw).scaleb(-places) if places else raw

@@ -8,7 +8,7 @@ getting out. Each approved action is counted before the next one is looked at.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dora_bot.accounting import worst_case_loss_e6
+from dora_bot.exposure import Ends, Open, ends, event_loss_e6, event_of, events_of, is_exclusive, open_size
 from dora_bot.models import (
     Action,
     Amend,
@@ -77,10 +77,12 @@ class _Tally:
 
     def __init__(self, view: View) -> None:
         self.exposure_e6 = view.exposure_e6
-        self._placed: dict[str, list[tuple[Side, int, int]]] = {}
-        self._amended: dict[str, tuple[Side, int, int]] = {}
+        self._events = events_of(view.markets.values())
+        self._ends: dict[str, Ends] = {}
+        self._placed: dict[str, list[Open]] = {}
+        self._amended: dict[str, Open] = {}
 
-    def resting(self, market: MarketView, without: str = "") -> list[tuple[Side, int, int]]:
+    def resting(self, market: MarketView, without: str = "") -> list[Open]:
         kept = [
             self._amended.get(o.client_order_id, open_size(o))
             for o in market.orders
@@ -92,21 +94,29 @@ class _Tally:
         resting = sum(count for s, _, count in self.resting(market, without) if s is side)
         return market.position.net_e2 * side.sign + resting
 
-    def loss_e6(self, market: MarketView, more: list[tuple[Side, int, int]], without: str = "") -> int:
-        return worst_case_loss_e6(market.position, self.resting(market, without) + more)
+    def event_loss_e6(self, market: MarketView, changed: Ends | None = None) -> int:
+        """What the market's event loses at worst, with the market's own ends as they are or as given."""
+        members = self._events[event_of(market)]
+        known = [changed if changed and m is market else self._ends_of(m) for m in members]
+        return event_loss_e6(known, exclusive=is_exclusive(members))
+
+    def ends_with(self, case: "_Case") -> Ends:
+        replaced = case.action.client_order_id if case.replaced else ""
+        return ends(case.market.position, [*self.resting(case.market, replaced), case.at_worst])
+
+    def _ends_of(self, market: MarketView) -> Ends:
+        if market.ticker not in self._ends:
+            self._ends[market.ticker] = ends(market.position, self.resting(market))
+        return self._ends[market.ticker]
 
     def add(self, case: "_Case") -> None:
-        before = self.loss_e6(case.market, [])
+        before, after = self.event_loss_e6(case.market), self.ends_with(case)
         if case.replaced:
             self._amended[case.action.client_order_id] = case.at_worst
         else:
             self._placed.setdefault(case.market.ticker, []).append(case.at_worst)
-        self.exposure_e6 += self.loss_e6(case.market, []) - before
-
-
-def open_size(order: OwnOrder) -> tuple[Side, int, int]:
-    """What may still come into the position from an order, as (side, price, count)."""
-    return order.side, order.exposed_price_e4, order.exposed_e2
+        self._ends[case.market.ticker] = after
+        self.exposure_e6 += self.event_loss_e6(case.market) - before
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +147,7 @@ class _Case:
         return next(o for o in self.market.orders if o.client_order_id == self.action.client_order_id)
 
     @property
-    def replaced(self) -> tuple[Side, int, int] | None:
+    def replaced(self) -> Open | None:
         return open_size(self._amended) if isinstance(self.action, Amend) else None
 
     @property
@@ -146,7 +156,7 @@ class _Case:
         return max(self.open_e2 - (self.replaced[2] if self.replaced else 0), 0)
 
     @property
-    def at_worst(self) -> tuple[Side, int, int]:
+    def at_worst(self) -> Open:
         """How the order counts once this is sent: of an amend the worse of old and new, in price and in size."""
         side, price = self.action.side, self.action.price_e4
         if self.replaced is None:
@@ -197,17 +207,21 @@ def check_inventory(case: _Case) -> str:
 
 
 def check_exposure(case: _Case) -> str:
-    """Worst-case loss in dollars over all markets stays within max_total_exposure."""
+    """Worst-case loss in dollars stays within max_event_exposure and max_total_exposure, or does not grow."""
     limits = case.view.global_config
     if limits is None:
         return "no valid global_config"
-    before = case.tally.loss_e6(case.market, [])
-    replaced = case.action.client_order_id if case.replaced else ""
-    after = case.tally.loss_e6(case.market, [case.at_worst], without=replaced)
-    total = case.tally.exposure_e6 + after - before
-    if after <= before or total <= limits.max_total_exposure_e6:
+    before = case.tally.event_loss_e6(case.market)
+    after = case.tally.event_loss_e6(case.market, case.tally.ends_with(case))
+    if after <= before:
         return ""
-    return f"total exposure {money_text(total)} would exceed {money_text(limits.max_total_exposure_e6)}"
+    cap = limits.max_event_exposure_e6
+    if cap is not None and after > cap:
+        return f"exposure of {event_of(case.market)} of {money_text(after)} would exceed {money_text(cap)}"
+    total = case.tally.exposure_e6 + after - before
+    if total > limits.max_total_exposure_e6:
+        return f"total exposure {money_text(total)} would exceed {money_text(limits.max_total_exposure_e6)}"
+    return ""
 
 
 CHECKS: tuple[Callable[[_Case], str], ...] = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from dora_bot import own_orders, valuation
-from dora_bot.accounting import apply_fill, apply_settlement, worst_case_loss_e6
+from dora_bot.accounting import apply_fill, apply_settlement
 from dora_bot.config import GlobalConfig, MarketConfig
 from dora_bot.events import (
     BookDelta,
@@ -28,6 +28,7 @@ from dora_bot.events import (
     StatusChanged,
     TickerSeen,
 )
+from dora_bot.exposure import ends, losses_e6, open_size
 from dora_bot.models import (
     Action,
     BookView,
@@ -258,7 +259,7 @@ class StateManager:
             halts=self._halts.halts,
             paused=self._halts.paused,
             feed_up=self._feed_up,
-            exposure_e6=sum(v.worst_loss_e6 for v in views.values()),
+            exposure_e6=sum(losses_e6(views.values()).values()),
             equity_e6=equity,
             daily_pnl_e6=equity - self._day.start_equity_e6,
             day=self._day,
@@ -283,7 +284,7 @@ class StateManager:
         book = self.books.view(market.ticker, orders)
         self._marks[market.ticker] = valuation.mark(book, self._marks.get(market.ticker))
         position = self.positions.get(market.ticker, Position(market.ticker))
-        resting = [(o.side, o.exposed_price_e4, o.exposed_e2) for o in orders]
+        resting = [open_size(order) for order in orders]
         return MarketView(
             ticker=market.ticker,
             market=market,
@@ -293,7 +294,7 @@ class StateManager:
             orders=orders,
             long_worst_e2=position.net_e2 + sum(n for s, _, n in resting if s is Side.BID),
             short_worst_e2=position.net_e2 - sum(n for s, _, n in resting if s is Side.ASK),
-            worst_loss_e6=worst_case_loss_e6(position, resting),
+            worst_loss_e6=ends(position, resting).worst_e6,
             unrealised_e6=self._unrealised(market.ticker),
             frozen=self._frozen(market, orders, now),
         )

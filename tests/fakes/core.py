@@ -6,9 +6,9 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any
 
-from dora_bot.accounting import worst_case_loss_e6
 from dora_bot.config import Ceilings, GlobalConfig, MarketConfig, global_config, market_config
 from dora_bot.events import BookSnapshot
+from dora_bot.exposure import ends, losses_e6, open_size
 from dora_bot.models import (
     Action,
     BookView,
@@ -131,7 +131,7 @@ def market_view(
     """A market's view with its worst cases computed from the orders, as the state manager freezes it."""
     told = of or market()
     position = Position(told.ticker, net_e2, net_e2 * 4_500 if cost_e6 is None else cost_e6)
-    resting = [(o.side, o.exposed_price_e4, o.exposed_e2) for o in orders]
+    resting = [open_size(order) for order in orders]
     return MarketView(
         ticker=told.ticker,
         market=told,
@@ -141,7 +141,7 @@ def market_view(
         orders=tuple(orders),
         long_worst_e2=net_e2 + sum(n for s, _, n in resting if s is Side.BID),
         short_worst_e2=net_e2 - sum(n for s, _, n in resting if s is Side.ASK),
-        worst_loss_e6=worst_case_loss_e6(position, resting),
+        worst_loss_e6=ends(position, resting).worst_e6,
         unrealised_e6=0,
         frozen=frozen,
     )
@@ -156,7 +156,7 @@ def view(*markets: MarketView, **changes: Any) -> View:
         halts=(),
         paused=False,
         feed_up=True,
-        exposure_e6=sum(m.worst_loss_e6 for m in markets),
+        exposure_e6=sum(losses_e6(markets).values()),
         equity_e6=0,
         daily_pnl_e6=0,
         day=Day("2026-11-20", 0),

@@ -11,8 +11,8 @@ from dora_bot.accounting import (
     average_cost_e4,
     cash_e6,
     unrealised_e6,
-    worst_case_loss_e6,
 )
+from dora_bot.exposure import ends
 from dora_bot.models import (
     Fill,
     Position,
@@ -148,7 +148,7 @@ def test_no_sequence_of_fills_and_no_result_loses_more_than_the_worst_case(
     trades: list[tuple[Side, int, int, int]], resting: list[tuple[Side, int, int]], data: st.DataObject
 ) -> None:
     position = booked(*(fill(side, price, n) for side, price, n, _ in trades))
-    worst = worst_case_loss_e6(position, resting)
+    worst = ends(position, resting).worst_e6
     after = position
     for side, price, n in data.draw(st.permutations(resting)):
         taken = data.draw(st.integers(0, n))
@@ -171,4 +171,4 @@ def test_the_worst_case_is_reached_by_all_fills_on_one_side(
                 after, _ = apply_fill(after, fill(side, price, n))
         settled, _ = apply_settlement(after, Settlement(T, value, NOON_MS))
         losses.append(position.realised_e6 - settled.realised_e6)
-    assert worst_case_loss_e6(position, resting) == max(losses)
+    assert ends(position, resting).worst_e6 == max(losses)

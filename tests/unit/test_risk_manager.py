@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dora_bot import risk_manager
-from dora_bot.accounting import worst_case_loss_e6
+from dora_bot.exposure import ends
 from dora_bot.models import Amend, Cancel, ExchangeStatus, Place, Side
 from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.risk_manager import Verdict
@@ -278,7 +278,7 @@ def test_no_approved_set_raises_the_total_loss_above_its_limit(
     verdict = vet(market, *actions, global_config=limits(max_total_exposure=dollars))
     choices = after_all(market, verdict).values()
     for amended in (0, -1):  # as if none of the amends worked, and as if all did
-        loss = worst_case_loss_e6(market.position, [choice[amended] for choice in choices])
+        loss = ends(market.position, [choice[amended] for choice in choices]).worst_e6
         assert loss <= max(dollars * 1_000_000, market.worst_loss_e6)
 
 
