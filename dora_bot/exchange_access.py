@@ -61,5 +61,5 @@ def _from_secret(secret_id: str) -> Signer:
         return Signer(secret["key_id"], secret["private_key_pem"], f"secret {secret_id}")
     except (ClientError, BotoCoreError) as error:
         raise translated(f"secret {secret_id}", error) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f'secret {secret_id} is not {{"key_id","private_key_pem"}}') from error

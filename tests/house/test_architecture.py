@@ -154,6 +154,19 @@ def test_the_kill_path_stands_on_transport_and_signing_alone() -> None:
     assert set(run.stdout.split()) <= {f"dora_bot.{name}" for name in lean}
 
 
+def test_every_module_imports_only_from_the_layers_below_it() -> None:
+    run = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-logo", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+    assert "Contracts: 2 kept, 0 broken." in run.stdout
+
+
 def contracts() -> dict[str, dict[str, list[str]]]:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     return {contract["id"]: contract for contract in pyproject["tool"]["importlinter"]["contracts"]}

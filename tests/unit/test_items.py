@@ -132,6 +132,7 @@ def test_decisions_are_columns_of_one_item_per_market_and_expire() -> None:
         "asks": [["0.4500", "2.00"]],
     }
     assert json.loads(first["target_quotes"][1]) == [["bid", "0.4100", "5.00"], ["ask", "0.4400", "5.00"]]
+    assert (first["orders_placed"], first["orders_cancelled"]) == ([Decimal(2)] * 2, [Decimal(1)] * 2)
     assert first["expires_at"] == NOON_MS // 1_000 + 14 * 86_400
     assert [len(item["reason"]) for item in decision_items([decision_row(n) for n in range(250)])] == [
         100,

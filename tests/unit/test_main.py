@@ -50,6 +50,7 @@ def test_the_first_tick_quotes_both_sides_and_writes_down_why() -> None:
         (Side.BID, 4_100, 1_000),
         (Side.ASK, 4_900, 1_000),
     }
+    assert [(kind, len(actions)) for kind, actions in bench.exchange.calls] == [("place", 2)]
     assert report.stance.posture is Posture.RUN
     assert {type(row) for row in bench.journal.recorded()} == {OrderRow, DecisionRow}
     (decision,) = [row for row in bench.journal.recorded() if isinstance(row, DecisionRow)]

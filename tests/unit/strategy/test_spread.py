@@ -93,6 +93,15 @@ def test_a_position_moves_both_quotes_against_itself() -> None:
     assert long[1] < flat[1] < short[1]
 
 
+def test_the_skew_factor_says_how_far_a_position_moves_both_quotes() -> None:
+    # Half of the cap in a market of ten cents: skew × 0.5 × half the spread.
+    moved = {
+        skew: prices(market_view(net_e2=5_000, with_config=config(inventory_skew_factor=skew)))
+        for skew in (0, 0.4, 0.8)
+    }
+    assert moved == {0: (4_100, 4_900), 0.4: (4_000, 4_800), 0.8: (3_900, 4_700)}
+
+
 def test_the_side_that_adds_shrinks_toward_the_cap_and_the_other_stays_whole() -> None:
     sizes = [
         quoted(market_view(net_e2=net)).get(Side.BID) for net in (0, 5_000, 9_000, 9_950, 10_000, 12_000)
