@@ -181,7 +181,11 @@ class Runtime:
             p.risk.halt("the feed thread died", "it ended without being asked to", now)
 
     def drain(self, now: Instant) -> None:
-        report = self.parts.drain.step(now)
+        try:
+            report = self.parts.drain.step(now)
+        except LeaseLost as error:  # the renewal may learn of it later than a booking does
+            self.lease_lost(error)
+            return
         if report.error:
             self.parts.telemetry.problem("drain", DoraError(report.error))
         if now.mono_ms >= self.heartbeat_due_ms:
@@ -203,10 +207,14 @@ class Runtime:
         try:
             self.parts.lease.step(now)
         except LeaseLost as error:
-            self.exit_code = ExitCode.LEASE
-            self.stop_reason = str(error)
+            self.lease_lost(error)
         except DoraError as error:
             self.parts.telemetry.problem("lease", error)
+
+    def lease_lost(self, error: LeaseLost) -> None:
+        """Another instance owns the account: leave it, which is no reason for a halt."""
+        self.exit_code = ExitCode.LEASE
+        self.stop_reason = self.stop_reason or str(error)
 
     def publish_status(self, now: Instant) -> None:
         p = self.parts
