@@ -74,11 +74,11 @@ class Bot:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
+    def stop(self, number: int = signal.SIGTERM, seconds: float = STOP_S) -> int:
         """Signal it and wait for its exit code."""
         if self.alive:
             self.process.send_signal(number)
-        return self.process.wait(STOP_S)
+        return self.process.wait(seconds)
 
     def kill(self) -> None:
         self.process.kill()

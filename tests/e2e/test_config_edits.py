@@ -121,6 +121,7 @@ def test_trading_enabled_false_cancels_everything_and_true_resumes(edited: Edite
     edited.until("no order at all", lambda v: not resting(v), CANCEL_S)
     edited.edit("global_config", "trading_enabled", {"S": "true"})
     edited.quoting(still, seconds=ANSWER_S)
+    assert edited.bot.alive
 
 
 def test_a_lower_exposure_limit_stops_new_exposure(edited: Edited) -> None:

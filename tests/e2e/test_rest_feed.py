@@ -45,6 +45,9 @@ def counts(rig: Rig, mark: int) -> tuple[int, int, int, int]:
 def test_by_setting_it_quotes_books_and_reads_each_thing_once_a_tick(rig: Rig) -> None:
     rig.start(DORA_FEED="rest")
     rig.quoting()
+    (started,) = [line for line in rig.bot.log() if line["action"] == "start"]
+    plan = "2 markets x 500 ms: reads 22 of 200 tokens/s (62 without the WebSocket), renewals 1 of 100 write tokens/s"
+    assert started["plan"].startswith(plan)
     assert not rig.run(lambda v: v.sessions)
     mark = rig.run(lambda v: v.journal.last)
     first = rig.until_status("a status", lambda s: s["feed"] == "rest", 5.0)["counts"]["ticks"]
@@ -77,6 +80,7 @@ def test_without_the_socket_it_goes_on_by_rest_and_returns(rig: Rig, gate: Gate)
     gate.open()
     rig.until_status("the socket again", lambda s: s["feed"] == "ws", 15.0)
     rig.quoting(A, B)
+    assert rig.bot.alive
 
 
 def test_with_the_socket_up_no_tick_reads_books_or_fills(rig: Rig) -> None:
