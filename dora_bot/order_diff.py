@@ -20,7 +20,7 @@ from dora_bot.models import (
 )
 from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.views import MarketView
-from dora_bot.write_budget import Wanted, Worth
+from dora_bot.write_budget import Wanted, Worth, withdrawal
 
 RECANCEL_AFTER_MS = 1_000
 """A cancel without an answer is repeated (it is a safe write) no faster than this."""
@@ -51,7 +51,14 @@ def diff(
         quote = next((q for q in wished if q.side is side), None)
         orders = [o for o in view.orders if o.side is side and o.live]
         wanted += _side(quote, orders, view, lease, next_id, now)
-    return wanted
+    return _safe_only(wanted) if view.on_hold else wanted
+
+
+def _safe_only(wanted: list[Wanted]) -> list[Wanted]:
+    """On hold only cancels go out; a quote that the market has outrun is taken away instead of moved."""
+    safe = [w for w in wanted if isinstance(w.action, Cancel)]
+    outrun = [w.action for w in wanted if isinstance(w.action, Amend) and w.worth is Worth.OUTRUN]
+    return safe + [Wanted(withdrawal(amend, "on hold")) for amend in outrun]
 
 
 def _side(

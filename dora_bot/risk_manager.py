@@ -178,7 +178,7 @@ def check_sanity(case: _Case) -> str:
 
 
 def check_market_open(case: _Case) -> str:
-    return case.market.frozen
+    return case.market.frozen or case.market.on_hold
 
 
 def check_self_cross(case: _Case) -> str:

@@ -296,7 +296,8 @@ class StateManager:
             short_worst_e2=position.net_e2 - sum(n for s, _, n in resting if s is Side.ASK),
             worst_loss_e6=ends(position, resting).worst_e6,
             unrealised_e6=self._unrealised(market.ticker),
-            frozen=self._frozen(market, orders, now),
+            frozen=self._frozen(market, now),
+            on_hold=self._on_hold(market, orders, now),
         )
 
     def _unrealised(self, ticker: str) -> int:
@@ -310,18 +311,22 @@ class StateManager:
             else 0
         )
 
-    def _frozen(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> str:
-        """Why no exposure may be written for this market now."""
+    def _on_hold(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> str:
+        """Why no exposure may be written for this market now, though what rests may stay."""
         doubtful = next((o for o in orders if o.state in (OrderState.UNKNOWN, OrderState.IN_FLIGHT)), None)
         if doubtful is not None:
             return f"the fate of {doubtful.client_order_id} is unknown"
+        return self._refusals.resting(market.ticker, now)
+
+    def _frozen(self, market: Market, now: Instant) -> str:
+        """Why nothing of ours may rest in this market now."""
         if market.ticker in self.disputed:
             return f"position in dispute: {self.disputed[market.ticker]}"
         if market.exchange_index in self._status.paused_shards:
             return f"shard {market.exchange_index} is paused"
         if market.close_ms and now.exchange_ms > market.close_ms - CLOSE_MARGIN_MS:
             return "the market is about to close"
-        return self._refusals.resting(market.ticker, now)
+        return ""
 
 
 _LIFECYCLE_STATUS = {

@@ -41,7 +41,8 @@ class MarketView:
 
     ``orders`` are those that may still change the position; finished ones whose fills were not seen yet are among
     them. ``long_worst_e2`` and ``short_worst_e2`` are the positions if every bid (ask) of those were filled.
-    ``frozen`` says why no exposure may be written, empty if it may.
+    ``frozen`` says why nothing of ours may rest there, ``on_hold`` why what rests may not be replaced or added to
+    for now; empty if there is no reason.
     """
 
     ticker: str
@@ -55,6 +56,7 @@ class MarketView:
     worst_loss_e6: int
     unrealised_e6: int
     frozen: str = ""
+    on_hold: str = ""
 
 
 @dataclass(frozen=True, slots=True)

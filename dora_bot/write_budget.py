@@ -92,7 +92,7 @@ class WriteBudget:
                 chosen.append(item.action)
             elif isinstance(item.action, Amend) and item.worth is Worth.OUTRUN:
                 self._tokens -= self._limits.cancel_cost
-                chosen.insert(0, withdrawal(item.action))
+                chosen.insert(0, withdrawal(item.action, "no budget to amend"))
         return chosen
 
     def _refill(self, now: Instant) -> None:
@@ -101,14 +101,14 @@ class WriteBudget:
         self._at_ms = now.mono_ms
 
 
-def withdrawal(amend: Amend) -> Cancel:
-    """Take the quote away now; it comes back when there are tokens for it."""
+def withdrawal(amend: Amend, why: str) -> Cancel:
+    """Take the quote away now, because it cannot be moved; it comes back when it can."""
     return Cancel(
         amend.client_order_id,
         amend.order_id,
         amend.ticker,
         amend.exchange_index,
-        f"no budget to amend: {amend.reason}",
+        f"{why}: {amend.reason}",
     )
 
 

@@ -275,6 +275,28 @@ def test_the_other_leg_gets_the_mirrored_messages(orders: list[OwnOrder], wished
     assert ours == told(messages(market_view(*flipped), *opposite), mirror=True)
 
 
+# ── on hold ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def on_hold(*orders: OwnOrder) -> MarketView:
+    return replace(market_view(*orders), on_hold="the fate of c9 is unknown")
+
+
+def test_on_hold_a_quote_that_is_still_right_stays_and_nothing_new_is_placed() -> None:
+    assert messages(on_hold(own()), BID, ASK) == []
+
+
+def test_on_hold_a_quote_that_the_market_has_outrun_is_taken_away_instead_of_moved() -> None:
+    wanted = one(on_hold(own()), replace(BID, price_e4=3_800))
+    assert wanted.action == Cancel("c-bid", "o-bid", T, 0, "on hold: reprice")
+
+
+def test_on_hold_an_improvement_or_a_renewal_waits() -> None:
+    assert messages(on_hold(own()), replace(BID, price_e4=4_400)) == []
+    old = replace(own(), expiration_ms=NOW.exchange_ms + 5_000)
+    assert messages(on_hold(old), BID) == []
+
+
 # ── waking up early ─────────────────────────────────────────────────────────────────────────────
 
 

@@ -151,7 +151,7 @@ def test_a_create_is_proven_absent_only_after_the_signature_window() -> None:
     state.reserve([PLACE], NOW)
     state.settle([Outcome(PLACE, OutcomeKind.UNKNOWN, code="timeout")], NOW)
     apply(state, 30_000)
-    assert seen(state, later(30_000)).frozen
+    assert seen(state, later(30_000)).on_hold
     apply(state, 31_000)
     assert seen(state, later(31_000)).orders == ()
 

@@ -320,26 +320,26 @@ def test_the_worst_case_never_falls_below_what_the_exchange_may_hold(steps: list
 # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_order_in_flight_or_in_doubt_freezes_its_market_and_no_other() -> None:
+def test_an_order_in_flight_or_in_doubt_holds_its_market_and_no_other() -> None:
     state = manager()
     feed(
         state, CatalogChanged((market("KXB"),)), ConfigChanged((config(), config(market_id="KXB")), limits())
     )
     state.reserve([PLACE], NOW)
-    assert "b-1" in seen(state).frozen
+    assert "b-1" in seen(state).on_hold
     state.settle([Outcome(PLACE, OutcomeKind.UNKNOWN, code="timeout")], NOW)
-    assert "b-1" in seen(state).frozen
-    assert state.view(NOW).markets["KXB"].frozen == ""
+    assert "b-1" in seen(state).on_hold
+    assert state.view(NOW).markets["KXB"].on_hold == ""
     feed(state, OrderSeen(told(1_000, 0)))
-    assert seen(state).frozen == ""
+    assert seen(state).on_hold == ""
 
 
 def test_a_refused_write_cools_the_market_down() -> None:
     state = manager()
     state.reserve([PLACE], NOW)
     state.settle([Outcome(PLACE, OutcomeKind.REFUSED, code="post_only_cross")], NOW)
-    assert "post_only_cross" in seen(state).frozen
-    assert seen(state, 1_000).frozen == ""
+    assert "post_only_cross" in seen(state).on_hold
+    assert seen(state, 1_000).on_hold == ""
 
 
 def test_the_life_of_an_order_is_logged_without_the_renewals() -> None:
