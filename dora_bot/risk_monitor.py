@@ -76,9 +76,12 @@ class RiskMonitor:
             self.halt(breach.reason, breach.evidence, now)
         silent = now.mono_ms - view.now.mono_ms
         beat = view.global_config.loop_interval_ms if view.global_config else 0
-        if silent > STALL_MS + beat:
+        if silent > STALL_MS + beat and not self.gate.stopping:  # at a stop the sweep takes the tick's place
             self.halt("the tick loop does not answer", f"silent for {silent} ms", now)
-            self.cancel_everything("tick loop stalled")
+            try:
+                self.cancel_everything("tick loop stalled")
+            except DoraError as error:  # the next step tries again
+                self.on_problem("cancel", error)
 
     def halt(self, reason: str, evidence: str, now: Instant) -> None:
         self.gate.halts = self.latch.latch(reason, "risk", evidence, now)

@@ -181,6 +181,26 @@ def test_a_tick_that_is_silent_for_three_seconds_and_a_beat_is_halted_and_cancel
     assert len(bench.cancelled) == 2
 
 
+def test_a_stop_that_takes_long_is_not_taken_for_a_hang(bench: Bench) -> None:
+    bench.tick_published()
+    bench.gate.stopping = True
+    bench.step(60_000)
+    assert (bench.cancelled, bench.latch.read().halts) == ([], ())
+
+
+def test_a_cancel_that_fails_while_the_tick_hangs_is_tried_again(bench: Bench) -> None:
+    def unreachable(_why: str) -> None:
+        raise ExchangeUnreachable("open orders could not be read")
+
+    bench.tick_published()
+    bench.monitor.cancel_everything = unreachable
+    bench.step(60_000)
+    bench.monitor.cancel_everything = bench.cancelled.append
+    bench.step()
+    assert bench.cancelled == ["tick loop stalled"]
+    assert "cancel" in [where for where, _ in bench.problems]
+
+
 def test_a_slow_beat_is_not_taken_for_a_hang(bench: Bench) -> None:
     bench.tick_published(global_config=limits(loop_interval_ms=60_000))
     bench.step(60_000)
