@@ -93,6 +93,10 @@ def test_a_stop_that_cannot_reach_the_exchange_says_so_and_ends(rig: Rig, gate: 
     done = rig.dora("cancel-all")
     assert done.returncode == 0
     assert not rig.run(resting)
+    rig.start()
+    rig.until_status("a start", lambda s: s["counts"]["ticks"] > 0, 15.0)
+    assert rig.status()["halts"] == []  # being unreachable is no reason to stay halted
+    assert rig.bot.stop() == 0
 
 
 def test_a_halt_file_that_cannot_be_read_ends_quoting(rig: Rig) -> None:
