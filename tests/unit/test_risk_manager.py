@@ -60,7 +60,8 @@ def test_with_nothing_against_it_the_bot_runs() -> None:
     [
         ({"halts": (halt("a", "H7"),)}, Posture.HALTED, "H7: a"),
         ({"daily_pnl_e6": -50_000_001}, Posture.HALTED, "daily loss limit"),
-        ({"paused": True}, Posture.PAUSED, "paused by the operator"),
+        ({"halts": (halt("a", hold=Hold.PAUSED),)}, Posture.PAUSED, "H1: a"),
+        ({"halts": (halt("a", hold=Hold.REDUCE_ONLY),)}, Posture.REDUCE_ONLY, "H1: a"),
         ({"global_config": None}, Posture.PAUSED, "no valid global_config yet"),
         ({"global_config": limits(trading_enabled=False)}, Posture.PAUSED, "trading_enabled is false"),
         ({"status": ExchangeStatus(active=True, trading=False)}, Posture.PAUSED, "the exchange is paused"),
@@ -76,8 +77,8 @@ def test_each_demand_lowers_the_posture_and_says_why(
 
 
 def test_the_lowest_demand_wins_and_every_reason_is_kept() -> None:
-    stance = risk_manager.stance(view(market_view(), halts=(halt(),), paused=True))
-    assert stance == Stance(Posture.HALTED, ("H1: because", "paused by the operator"))
+    stance = risk_manager.stance(view(market_view(), halts=(halt(), halt("b", "H2", Hold.PAUSED))))
+    assert stance == Stance(Posture.HALTED, ("H1: because", "H2: b"))
 
 
 def test_the_daily_loss_limit_is_broken_one_micro_dollar_below_it() -> None:
@@ -295,6 +296,7 @@ def test_an_order_within_the_position_is_never_stopped_by_a_limit(
     verdict = vet(
         market,
         place(side, data.draw(CENT), size),
+        stance=data.draw(st.sampled_from([RUN, Stance(Posture.REDUCE_ONLY)])),
         global_config=limits(max_total_exposure=0),
         exposure_e6=10**9,
     )
