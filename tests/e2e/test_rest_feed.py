@@ -46,7 +46,7 @@ def test_by_setting_it_quotes_books_and_reads_each_thing_once_a_tick(rig: Rig) -
     rig.start(DORA_FEED="rest")
     rig.quoting()
     (started,) = [line for line in rig.bot.log() if line["action"] == "start"]
-    plan = "2 markets x 500 ms: reads 22 of 200 tokens/s (62 without the WebSocket), renewals 1 of 100 write tokens/s"
+    plan = "2 markets x 500 ms: reads 22 of 200 tokens/s (62 without the WebSocket), renewals 2 of 100 write tokens/s"
     assert started["plan"].startswith(plan)
     assert not rig.run(lambda v: v.sessions)
     mark = rig.run(lambda v: v.journal.last)
