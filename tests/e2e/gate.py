@@ -5,6 +5,8 @@ import socket
 import threading
 from typing import Self
 
+from dora_bot.paper.launch import Announcement
+
 
 class Gate:
     """Listens on a port of its own from first to last, so that an address stays good while the server is away."""
@@ -61,6 +63,15 @@ class Gate:
         for source, sink in ((near, far), (far, near)):
             threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
         return True
+
+
+def behind(gate: Gate, here: Announcement) -> dict[str, str]:
+    """The variables of a bot that reaches the exchange only through the gate."""
+    rest, ws = (url.split("/", 3)[3] for url in (here.rest_url, here.ws_url))
+    return {
+        "DORA_KALSHI_REST_URL": f"http://127.0.0.1:{gate.port}/{rest}",
+        "DORA_KALSHI_WS_URL": f"ws://127.0.0.1:{gate.port}/{ws}",
+    }
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -350,5 +350,3 @@ def arrivals(venue: Venue, method: str, path_end: str, after: int = 0) -> int:
         entry["kind"] == "arrival" and entry["method"] == method and entry["path"].endswith(path_end)
         for entry in venue.journal.after(after, limit=100_000)
     )
-
-

@@ -9,7 +9,7 @@ from dora_bot.items import STATE
 from dora_bot.models import Side
 from dora_bot.paper.testing import StaticMarket
 from tests.e2e.conftest import MakeRig
-from tests.e2e.gate import Gate
+from tests.e2e.gate import Gate, behind
 from tests.e2e.rig import STOP_S, Rig, most_live_on_a_side, resting
 
 pytestmark = pytest.mark.process
@@ -41,16 +41,6 @@ def gate(rig: Rig) -> Iterator[Gate]:
         yield gate
 
 
-def behind(gate: Gate, rig: Rig) -> dict[str, str]:
-    """The exchange's addresses through the door."""
-    here = rig.server.here
-    tail = here.rest_url.split("/", 3)[3]
-    return {
-        "DORA_KALSHI_REST_URL": f"http://127.0.0.1:{gate.port}/{tail}",
-        "DORA_KALSHI_WS_URL": f"ws://127.0.0.1:{gate.port}/{here.ws_url.split('/', 3)[3]}",
-    }
-
-
 def test_a_lease_in_other_hands_ends_the_bot_without_orders_and_without_a_halt(rig: Rig) -> None:
     rig.start()
     rig.quoting()
@@ -68,7 +58,7 @@ def test_a_lease_in_other_hands_ends_the_bot_without_orders_and_without_a_halt(r
 
 
 def test_without_the_exchange_it_lives_and_quotes_again_when_it_is_back(rig: Rig, gate: Gate) -> None:
-    rig.start(**behind(gate, rig))
+    rig.start(**behind(gate, rig.server.here))
     rig.quoting()
     mark = rig.run(lambda v: v.journal.last)
     gate.shut()
@@ -82,21 +72,6 @@ def test_without_the_exchange_it_lives_and_quotes_again_when_it_is_back(rig: Rig
     assert rig.run(lambda v: most_live_on_a_side(v, mark)) == 1
     assert rig.bot.stop() == 0
     assert rig.ledger_differences() == []
-
-
-def test_a_stop_that_cannot_reach_the_exchange_says_so_and_ends(rig: Rig, gate: Gate) -> None:
-    rig.start(**behind(gate, rig))
-    rig.quoting()
-    gate.shut()
-    assert rig.bot.stop(seconds=45.0) == 1
-    assert any("cancel" in str(line.get("action")) for line in rig.bot.log())
-    done = rig.dora("cancel-all")
-    assert done.returncode == 0
-    assert not rig.run(resting)
-    rig.start()
-    rig.until_status("a start", lambda s: s["counts"]["ticks"] > 0, 15.0)
-    assert rig.status()["halts"] == []  # being unreachable is no reason to stay halted
-    assert rig.bot.stop() == 0
 
 
 def test_a_halt_file_that_cannot_be_read_ends_quoting(rig: Rig) -> None:

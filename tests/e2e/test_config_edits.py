@@ -74,7 +74,9 @@ def answer(rig: Edited, name: str) -> str:
     """The verdict on the edit, which must have come in time."""
     found = until(
         f"an answer to {name}",
-        lambda: rig.item(ticker(name)) if rig.item(ticker(name))["applied_version"] != rig.versions[name] else {},
+        lambda: (
+            rig.item(ticker(name)) if rig.item(ticker(name))["applied_version"] != rig.versions[name] else {}
+        ),
         ANSWER_S,
         rig.bot.last_words,
     )

@@ -8,7 +8,7 @@ import pytest
 from dora_bot.models import Side
 from dora_bot.paper.testing import StaticMarket
 from tests.e2e.conftest import MakeRig
-from tests.e2e.gate import Gate
+from tests.e2e.gate import Gate, behind
 from tests.e2e.rig import Rig, arrivals, quotes, until
 
 pytestmark = pytest.mark.process
@@ -53,10 +53,17 @@ def test_by_setting_it_quotes_books_and_reads_each_thing_once_a_tick(rig: Rig) -
     first = rig.until_status("a status", lambda s: s["feed"] == "rest", 5.0)["counts"]["ticks"]
     rig.hit(A, Side.ASK, 2)
     assert rig.fills() == 1
-    rig.until_status("the fill, within two ticks of 500 ms and the status's own 500", lambda s: s["counts"]["fills"] == 1, 1.7)
+    rig.until_status(
+        "the fill, within two ticks of 500 ms and the status's own 500",
+        lambda s: s["counts"]["fills"] == 1,
+        1.7,
+    )
     rig.until_status("ten more ticks", lambda s: s["counts"]["ticks"] >= first + 10, 10.0)
     _, books, fills, risk = counts(rig, mark)
-    ticks = rig.until_status("a later status", lambda s: s["counts"]["ticks"] > first, 5.0)["counts"]["ticks"] - first
+    ticks = (
+        rig.until_status("a later status", lambda s: s["counts"]["ticks"] > first, 5.0)["counts"]["ticks"]
+        - first
+    )
     assert 3 <= books <= ticks + 2
     assert fills - risk <= ticks + 2
     assert rig.bot.stop() == 0
@@ -64,8 +71,7 @@ def test_by_setting_it_quotes_books_and_reads_each_thing_once_a_tick(rig: Rig) -
 
 
 def test_without_the_socket_it_goes_on_by_rest_and_returns(rig: Rig, gate: Gate) -> None:
-    url = rig.server.here.ws_url
-    rig.start(DORA_KALSHI_WS_URL=f"ws://127.0.0.1:{gate.port}/{url.split('/', 3)[3]}")
+    rig.start(DORA_KALSHI_WS_URL=behind(gate, rig.server.here)["DORA_KALSHI_WS_URL"])
     rig.quoting()
     rig.until_status("the socket in use", lambda s: s["feed"] == "ws", 5.0)
     gate.shut()

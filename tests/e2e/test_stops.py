@@ -62,7 +62,9 @@ def test_a_signal_ends_it_clean_with_everything_booked(rig: Rig, number: signal.
 def test_the_bot_imports_neither_the_exchange_nor_the_embedded_aws(rig: Rig) -> None:
     names = json.loads((rig.folder / "modules.json").read_text())
     assert "dora_bot.runtime" in names
-    assert [n for n in names if n.startswith(("dora_bot.paper", "dora_bot.local_aws", "moto", "pytest"))] == []
+    assert [
+        n for n in names if n.startswith(("dora_bot.paper", "dora_bot.local_aws", "moto", "pytest"))
+    ] == []
 
 
 STARTING: dict[str, Callable[[Rig, int], object]] = {
