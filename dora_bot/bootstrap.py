@@ -81,7 +81,14 @@ def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> in
         drain = Drain(base.journal, base.db, lambda: base.lease.grip)
         recovered = load_state(store, base.journal, drain, base.clock)
         for halt in recovered.risk.halts:
-            base.halts.latch(halt.reason, halt.raised_by, halt.evidence, base.clock.now())
+            base.halts.latch(
+                halt.reason,
+                halt.raised_by,
+                halt.evidence,
+                base.clock.now(),
+                hold=halt.hold,
+                scope=halt.scope,
+            )
         # What became of amends and cancels under way is seen in the order list that every start reads.
         over = [i.action for i in recovered.unresolved if not isinstance(i.action, Place)]
         ends = [Outcome(action, OutcomeKind.REFUSED, code="restart") for action in over]
@@ -244,7 +251,7 @@ def _restored(recovered: Recovered, now: Instant) -> Restored:
     ]
     today, risk = utc_date(now.exchange_ms), recovered.risk
     day = Day(today, risk.day_start_equity_e6) if risk.day == today else Day()
-    return Restored(recovered.positions, recovered.booked, tuple(doubtful), day)
+    return Restored(recovered.positions, recovered.booked, tuple(doubtful), day, risk.peak)
 
 
 def _in_doubt(place: Place, sent_ms: int, now: Instant) -> OwnOrder:

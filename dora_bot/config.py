@@ -95,6 +95,8 @@ class MarketConfig(_Item):
     price_min_e4: PriceE4 = Field(default=100, alias="price_min", ge=1, le=9_999)
     price_max_e4: PriceE4 = Field(default=9_900, alias="price_max", ge=1, le=9_999)
     requote_tolerance_ticks: int = Field(default=1, ge=0, le=50)
+    max_market_loss_e6: MoneyE6 | None = Field(default=None, alias="max_market_loss", gt=0)
+    """A market that lost more than this since its first fill only reduces from then on."""
     min_requote_s: Number = Field(default=0.0, ge=0, le=3_600)
     max_markets: int = Field(default=20, ge=1, le=2_000)
     """How many open markets a ``series#`` or ``event#`` template may enable at once, soonest close first."""
@@ -115,6 +117,10 @@ class GlobalConfig(_Item):
     max_event_exposure_e6: MoneyE6 | None = Field(default=None, alias="max_event_exposure", ge=0)
     """The most that one event may lose at worst; without it only ``max_total_exposure`` holds."""
     max_daily_loss_e6: MoneyE6 = Field(alias="max_daily_loss", gt=0)
+    max_drawdown_e6: MoneyE6 | None = Field(default=None, alias="max_drawdown", gt=0)
+    """Equity this far below its peak halts; the peak begins anew when a halt is lifted."""
+    max_event_loss_e6: MoneyE6 | None = Field(default=None, alias="max_event_loss", gt=0)
+    """The markets of an event that together lost more than this since their first fill only reduce."""
     loop_interval_ms: int = Field(default=500, ge=50, le=60_000)
     trading_enabled: Flag
 

@@ -43,7 +43,9 @@ _RISK_SIGN: Final = {
 }
 """+1: a higher value risks more; −1: a lower value does. Other attributes move risk in no known direction."""
 
-_OPTIONAL_LIMITS: Final = frozenset({"max_event_exposure"})
+_OPTIONAL_LIMITS: Final = frozenset(
+    {"max_event_exposure", "max_drawdown", "max_event_loss", "max_market_loss"}
+)
 """Limits that do not exist while they are absent: setting one lowers risk, taking it away raises it."""
 
 _ANY_CHANGE_IS_RISK: Final = frozenset({"strategy"})

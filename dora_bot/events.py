@@ -1,6 +1,6 @@
 """Everything that reaches the tick through the inbox: what the feed heard and what the slow threads learned."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dora_bot.models import (
@@ -10,6 +10,7 @@ from dora_bot.models import (
     ExchangeStatus,
     Fill,
     Halt,
+    Hold,
     Instant,
     Level,
     Market,
@@ -133,10 +134,19 @@ class GroupSeen:
 
 @dataclass(frozen=True, slots=True)
 class HaltsChanged:
-    """The halts in force now; empty means an operator resumed."""
+    """The halts in force now; empty means an operator resumed. ``resumed_ms``: when a halt was last lifted."""
 
     halts: tuple[Halt, ...]
-    paused: bool = False
+    resumed_ms: int = field(default=0, compare=False)
+
+    @property
+    def stops(self) -> tuple[Halt, ...]:
+        """Those under which nothing that adds exposure may leave."""
+        return tuple(h for h in self.halts if not h.scope and h.hold is not Hold.REDUCE_ONLY)
+
+    @property
+    def halted(self) -> bool:
+        return any(h.hold is Hold.HALTED for h in self.stops)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ class ExposureGate:
             return "observing only"
         if self.stopping:
             return "stopping"
-        if self.halts.halts:
-            return f"halted: {self.halts.halts[0].reason}"
+        if self.halts.stops:
+            first = self.halts.stops[0]
+            return f"{first.hold.lower()}: {first.reason}"
         return self.lease_ends(now)
 
     def lease_ends(self, now: Instant) -> str:

@@ -1,18 +1,20 @@
 """The halt latch: an append-only file in the state directory, so that a halt outlives the process and the database.
 
-Each line is one JSON object: a halt, the resumption of one by its id, a pause or its end. Every line is synced
-before it counts. `dora halt` and `dora resume` write the same file, whether the bot runs or not.
+Each line is one JSON object: a halt (also a milder one: a pause, or reducing only, of everything or of one market or
+event) or the resumption of one by its id. Every line is synced before it counts. The operator's commands write the
+same file, whether the bot runs or not.
 """
 
 import json
 import os
 import threading
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from dora_bot.errors import StoreError
 from dora_bot.events import HaltsChanged
-from dora_bot.models import Halt, Instant
+from dora_bot.models import Halt, Hold, Instant
 
 
 class HaltFile:
@@ -32,7 +34,7 @@ class HaltFile:
 
     def _in_force(self) -> HaltsChanged:
         halts: dict[str, Halt] = {}
-        paused = False
+        resumed_ms = 0
         for line in self._lines():
             kind = line["kind"]
             if kind == "halt":
@@ -42,39 +44,44 @@ class HaltFile:
                     line["raised_ms"],
                     line["raised_by"],
                     line.get("evidence", ""),
+                    Hold(line.get("hold", Hold.HALTED)),
+                    line.get("scope", ""),
                 )
             elif kind == "resume":
-                halts.pop(line["halt_id"], None)
+                ended = halts.pop(line["halt_id"], None)
+                if ended is not None and ended.hold is Hold.HALTED:
+                    resumed_ms = line["at_ms"]
             else:
-                paused = kind == "pause"
-        return HaltsChanged((*halts.values(), *self._unwritten.values()), paused)
+                raise StoreError(f"halt file {self._path}: a line of unknown kind {kind!r}")
+        return HaltsChanged((*halts.values(), *self._unwritten.values()), resumed_ms)
 
-    def latch(self, reason: str, raised_by: str, evidence: str, now: Instant) -> HaltsChanged:
+    def latch(
+        self,
+        reason: str,
+        raised_by: str,
+        evidence: str,
+        now: Instant,
+        *,
+        hold: Hold = Hold.HALTED,
+        scope: str = "",
+    ) -> HaltsChanged:
         """A halt counts even where the disk refuses it; it then ends with this process only."""
+        halt = Halt("", reason, now.exchange_ms, raised_by, evidence, hold, scope)
         with self._lock:
             try:
-                return self._latched(reason, raised_by, evidence, now)
+                return self._latched(halt)
             except StoreError as error:
                 name = f"M{len(self._unwritten) + 1}"
-                halt = Halt(name, reason, now.exchange_ms, raised_by, f"{evidence} (not on disk: {error})")
-                self._unwritten.setdefault(reason, halt)
+                told = replace(halt, halt_id=name, evidence=f"{evidence} (not on disk: {error})")
+                self._unwritten.setdefault(reason, told)
                 return HaltsChanged(tuple(self._unwritten.values()))
 
-    def _latched(self, reason: str, raised_by: str, evidence: str, now: Instant) -> HaltsChanged:
+    def _latched(self, halt: Halt) -> HaltsChanged:
         in_force = self.read()
-        if any(h.reason == reason for h in in_force.halts):
+        if any(h.reason == halt.reason for h in in_force.halts):
             return in_force
         number = sum(line["kind"] == "halt" for line in self._lines()) + 1
-        self._append(
-            {
-                "kind": "halt",
-                "halt_id": f"H{number}",
-                "reason": reason,
-                "raised_by": raised_by,
-                "raised_ms": now.exchange_ms,
-                "evidence": evidence,
-            }
-        )
+        self._append({"kind": "halt", **asdict(halt), "halt_id": f"H{number}"})
         return self.read()
 
     def resume(self, halt_id: str, by: str, now: Instant) -> HaltsChanged:
@@ -83,11 +90,6 @@ class HaltFile:
             if halt_id not in {h.halt_id for h in self.read().halts}:
                 raise KeyError(halt_id)
             self._append({"kind": "resume", "halt_id": halt_id, "by": by, "at_ms": now.exchange_ms})
-            return self.read()
-
-    def pause(self, *, on: bool, by: str, now: Instant) -> HaltsChanged:
-        with self._lock:
-            self._append({"kind": "pause" if on else "unpause", "by": by, "at_ms": now.exchange_ms})
             return self.read()
 
     def _lines(self) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from dora_bot.errors import StoreError
 from dora_bot.models import (
     ExchangeOrder,
     Halt,
+    Hold,
     Level,
     Position,
     Quote,
@@ -253,6 +254,8 @@ def halt_item(halt: Halt) -> Item:
         "raised_at": timestamp(halt.raised_ms),
         "raised_by": halt.raised_by,
         "evidence": halt.evidence,
+        "hold": str(halt.hold),
+        "scope": halt.scope,
     }
 
 
@@ -264,6 +267,8 @@ def halt_of(item: Mapping[str, Any]) -> Halt:
         raised_ms=parse_timestamp(text(item, "raised_at")),
         raised_by=text(item, "raised_by"),
         evidence=text(item, "evidence"),
+        hold=Hold(item.get("hold", Hold.HALTED)),
+        scope=str(item.get("scope", "")),
     )
 
 

@@ -58,7 +58,10 @@ class Bot:
         self.observe([*self.inbox.drain(), *self.feed.poll(now)], now)
         view = self.published = self.state.view(now)
         stance = self.stance(view, now)
-        decided = {ticker: strategy.quote(m, stance, m.config) for ticker, m in view.markets.items()}
+        decided = {
+            ticker: strategy.quote(m, risk_manager.market_stance(m, stance), m.config)
+            for ticker, m in view.markets.items()
+        }
         verdict = risk_manager.vet(self.differences(view, decided, now), view, stance)
         actions = self.budget.choose(verdict.approved, now)
         self.state.reserve(actions, now)
@@ -102,7 +105,10 @@ class Bot:
 
     def stance(self, view: View, now: Instant) -> Stance:
         for breach in risk_manager.breaches(view):
-            self.raise_halt(breach.reason, breach.evidence, now)
+            halts = self.latch.latch(
+                breach.reason, "tick", breach.evidence, now, hold=breach.hold, scope=breach.scope
+            )
+            self.state.apply(halts, now)
         stance = risk_manager.stance(view)
         for reason in (self.stopping, self.undurable, self.executor.gate.lease_ends(now)):
             if reason:

@@ -272,15 +272,30 @@ class Position:
     version: int = 0
 
 
+class Hold(StrEnum):
+    """What a latched stop forbids: everything until a person resumes, quoting, or only what adds risk."""
+
+    HALTED = "HALTED"
+    PAUSED = "PAUSED"
+    REDUCE_ONLY = "REDUCE_ONLY"
+
+    @classmethod
+    def _missing_(cls, _value: object) -> "Hold":
+        """What another version may have written counts as the most that there is."""
+        return cls.HALTED
+
+
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """A latched stop: who, why, when, with what evidence. Only `dora resume HALT_ID` ends it."""
+    """A latched stop, by id ended by a person only. ``scope``: all if empty, else a ticker or ``event#EVENT``."""
 
     halt_id: str
     reason: str
     raised_ms: int
     raised_by: str
     evidence: str = ""
+    hold: Hold = Hold.HALTED
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dora_bot.clock import SystemClock
 from dora_bot.config import Settings
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import StoreError
+from dora_bot.events import HaltsChanged
 from dora_bot.items import parse_timestamp, timestamp
 from dora_bot.models import Halt
 from dora_bot.ports import Clock
@@ -47,7 +48,7 @@ def stored_status(store: StateStore, env: str) -> dict[str, Any]:
     return {
         "time": view.get("updated_at", ""),
         "env": env,
-        "posture": "HALTED" if risk.halts else "STOPPED",
+        "posture": "HALTED" if HaltsChanged(risk.halts).halted else "STOPPED",
         "halts": [_halt(halt) for halt in risk.halts],
         "feed": "down",
         "open_orders": [

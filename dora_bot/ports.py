@@ -18,6 +18,7 @@ from dora_bot.models import (
     ExchangePosition,
     ExchangeStatus,
     Fill,
+    Hold,
     Instant,
     Market,
     Outcome,
@@ -149,7 +150,16 @@ class Gate(Protocol):
 class HaltLatch(Protocol):
     """Halts that outlive the process."""
 
-    def latch(self, reason: str, raised_by: str, evidence: str, now: Instant) -> HaltsChanged:
+    def latch(
+        self,
+        reason: str,
+        raised_by: str,
+        evidence: str,
+        now: Instant,
+        *,
+        hold: Hold = Hold.HALTED,
+        scope: str = "",
+    ) -> HaltsChanged:
         """Raise a halt (once per reason while it is in force) and return all that are in force."""
 
 

@@ -5,7 +5,7 @@ the worst case of its direction always passes the inventory and exposure checks:
 getting out. Each approved action is counted before the next one is looked at.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dora_bot.exposure import Ends, Open, ends, event_loss_e6, event_of, events_of, is_exclusive, open_size
@@ -13,6 +13,7 @@ from dora_bot.models import (
     Action,
     Amend,
     Cancel,
+    Hold,
     Place,
     Side,
 )
@@ -39,27 +40,58 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A limit that ends trading until an operator resumes it."""
+    """A limit that, once broken, holds everything or its ``scope`` until an operator resumes it."""
 
     reason: str
     evidence: str
+    hold: Hold = Hold.HALTED
+    scope: str = ""
 
 
 def breaches(view: View) -> list[Breach]:
-    """The loss limits that are broken in this view."""
+    """The loss limits that are broken in this view and not latched yet."""
+    latched = {halt.reason for halt in view.halts}
+    found = [*_account_breaches(view), *_market_breaches(view), *_event_breaches(view)]
+    return [breach for breach in found if breach.reason not in latched]
+
+
+def _account_breaches(view: View) -> Iterator[Breach]:
     limits = view.global_config
-    if limits is None or view.daily_pnl_e6 >= -limits.max_daily_loss_e6:
-        return []
-    text = f"daily PnL {money_text(view.daily_pnl_e6)} is below -{money_text(limits.max_daily_loss_e6)}"
-    return [Breach("daily loss limit", text)]
+    if limits is None:
+        return
+    if view.daily_pnl_e6 < -limits.max_daily_loss_e6:
+        text = f"daily PnL {money_text(view.daily_pnl_e6)} is below -{money_text(limits.max_daily_loss_e6)}"
+        yield Breach("daily loss limit", text)
+    cap = limits.max_drawdown_e6
+    if cap is not None and view.peak is not None and view.peak.equity_e6 - view.equity_e6 > cap:
+        equity, peak = money_text(view.equity_e6), money_text(view.peak.equity_e6)
+        yield Breach(
+            "drawdown limit", f"equity {equity} is more than {money_text(cap)} below its peak {peak}"
+        )
+
+
+def _market_breaches(view: View) -> Iterator[Breach]:
+    for ticker, market in view.markets.items():
+        cap = market.config.max_market_loss_e6
+        if cap is not None and market.pnl_e6 < -cap:
+            text = f"PnL {money_text(market.pnl_e6)} is below -{money_text(cap)}"
+            yield Breach(f"loss limit of {ticker}", text, Hold.REDUCE_ONLY, ticker)
+
+
+def _event_breaches(view: View) -> Iterator[Breach]:
+    cap = view.global_config.max_event_loss_e6 if view.global_config else None
+    if cap is None:
+        return
+    for event, pnl_e6 in view.event_pnl_e6.items():
+        if pnl_e6 < -cap:
+            text = f"PnL {money_text(pnl_e6)} is below -{money_text(cap)}"
+            yield Breach(f"loss limit of event {event}", text, Hold.REDUCE_ONLY, f"event#{event}")
 
 
 def stance(view: View) -> Stance:
-    """The least that anything demands; every reason is kept."""
-    demands: list[tuple[Posture, str]] = [(Posture.HALTED, f"{h.halt_id}: {h.reason}") for h in view.halts]
-    demands += [(Posture.HALTED, breach.reason) for breach in breaches(view)]
-    if view.paused:
-        demands.append((Posture.PAUSED, "paused by the operator"))
+    """The least that anything demands of the whole bot; every reason is kept."""
+    demands = [(Posture[h.hold], f"{h.halt_id}: {h.reason}") for h in view.halts if not h.scope]
+    demands += [(Posture[b.hold], b.reason) for b in breaches(view) if not b.scope]
     if view.global_config is None:
         demands.append((Posture.PAUSED, "no valid global_config yet"))
     elif not view.global_config.trading_enabled:
@@ -70,6 +102,14 @@ def stance(view: View) -> Stance:
         return Stance(Posture.RUN)
     lowest = min(posture for posture, _ in demands)
     return Stance(lowest, tuple(reason for _, reason in demands))
+
+
+def market_stance(market: MarketView, everywhere: Stance) -> Stance:
+    """The stance in one market: that of the whole bot, lowered by what holds this market only."""
+    if not market.reduce_only:
+        return everywhere
+    lowest = min(everywhere.posture, Posture.REDUCE_ONLY)
+    return Stance(lowest, (*everywhere.reasons, market.reduce_only))
 
 
 class _Tally:
@@ -127,6 +167,7 @@ class _Case:
     market: MarketView
     view: View
     tally: _Tally
+    posture: Posture
 
     @property
     def remaining_e2(self) -> int:
@@ -181,6 +222,15 @@ def check_market_open(case: _Case) -> str:
     return case.market.frozen or case.market.on_hold
 
 
+def check_reduce_only(case: _Case) -> str:
+    """In REDUCE_ONLY an order may only close what is held: with everything that rests beside it, never pass flat."""
+    if case.posture is not Posture.REDUCE_ONLY:
+        return ""
+    replaced = case.action.client_order_id if case.replaced else ""
+    beyond = case.tally.worst_e2(case.market, case.action.side, replaced) + case.open_e2
+    return f"would add {count_text(beyond)} where only reducing is allowed" if beyond > 0 else ""
+
+
 def check_self_cross(case: _Case) -> str:
     """Our bid stays below our ask, counting orders whose fate is unknown."""
     sign = case.action.side.sign
@@ -227,6 +277,7 @@ def check_exposure(case: _Case) -> str:
 CHECKS: tuple[Callable[[_Case], str], ...] = (
     check_sanity,
     check_market_open,
+    check_reduce_only,
     check_self_cross,
     check_inventory,
     check_exposure,
@@ -243,10 +294,12 @@ def vet(wanted: Sequence[Wanted], view: View, now_stance: Stance) -> Verdict:
         if isinstance(action, Cancel):
             approved.append(item)
             continue
-        if now_stance.posture < Posture.REDUCE_ONLY:
-            refused.append(Refused(action, "posture", now_stance.posture.name))
+        market = view.markets[action.ticker]
+        posture = market_stance(market, now_stance).posture
+        if posture < Posture.REDUCE_ONLY:
+            refused.append(Refused(action, "posture", posture.name))
             continue
-        case = _Case(action, view.markets[action.ticker], view, tally)
+        case = _Case(action, market, view, tally, posture)
         no = next(((check.__name__, reason) for check in CHECKS if (reason := check(case))), None)
         if no:
             refused.append(Refused(action, *no))

@@ -11,7 +11,7 @@ from dora_bot import risk_manager
 from dora_bot.errors import AuthRefused, DoraError, StoreError
 from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
-from dora_bot.models import Balance, Instant
+from dora_bot.models import Balance, Hold, Instant
 from dora_bot.ports import AccountReader, HaltLatch, Inbox
 from dora_bot.views import View
 
@@ -73,7 +73,7 @@ class RiskMonitor:
         if view is None:
             return
         for breach in risk_manager.breaches(view):
-            self.halt(breach.reason, breach.evidence, now)
+            self.halt(breach.reason, breach.evidence, now, hold=breach.hold, scope=breach.scope)
         silent = now.mono_ms - view.now.mono_ms
         beat = view.global_config.loop_interval_ms if view.global_config else 0
         if silent > STALL_MS + beat and not self.gate.stopping:  # at a stop the sweep takes the tick's place
@@ -83,8 +83,10 @@ class RiskMonitor:
             except DoraError as error:  # the next step tries again
                 self.on_problem("cancel", error)
 
-    def halt(self, reason: str, evidence: str, now: Instant) -> None:
-        self.gate.halts = self.latch.latch(reason, "risk", evidence, now)
+    def halt(
+        self, reason: str, evidence: str, now: Instant, *, hold: Hold = Hold.HALTED, scope: str = ""
+    ) -> None:
+        self.gate.halts = self.latch.latch(reason, "risk", evidence, now, hold=hold, scope=scope)
         self.inbox.post(self.gate.halts)
 
     def read_account(self, now: Instant) -> AccountRead:

@@ -249,7 +249,7 @@ class Runtime:
         self._tried("flush", lambda: p.drain.flush(p.clock, FLUSH_MS))
         self._tried("status", lambda: self.publish_status(p.clock.now()))
         self._tried("lease", p.lease.release)
-        if self.exit_code is ExitCode.DONE and p.gate.halts.halts:
+        if self.exit_code is ExitCode.DONE and p.gate.halts.halted:
             self.exit_code = ExitCode.HALTED
         p.telemetry.log.info(
             "stopped", extra={"action": "stop", "reason": p.bot.stopping, "swept": str(swept)}
@@ -318,6 +318,7 @@ class Runtime:
             ),
             day_start_equity_e6=view.day.start_equity_e6,
             daily_pnl_e6=view.daily_pnl_e6,
+            peak=view.peak,
             last_fill_ms=max((f.time_ms for f in list(self.parts.telemetry.scores.last_fills)), default=0),
         )
 

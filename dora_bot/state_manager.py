@@ -61,6 +61,7 @@ class Restored:
     fill_keys: frozenset[tuple[str, str]]
     orders: tuple[OwnOrder, ...] = ()
     day: valuation.Day = field(default_factory=valuation.Day)
+    peak: valuation.Peak | None = None
 
 
 class StateManager:
@@ -79,6 +80,8 @@ class StateManager:
         self._feed_up = False
         self._rows: list[Row] = []
         self._day = restored.day
+        self._peak = restored.peak
+        self._outdated: frozenset[str] = frozenset()
         self._marks: dict[str, valuation.Mark | None] = {}
         self._last_configs: dict[str, MarketConfig] = {}
         self.fills_booked = 0
@@ -142,6 +145,7 @@ class StateManager:
     def _on_config(self, event: ConfigChanged, _now: Instant) -> None:
         self._configs = {c.market_id: c for c in event.markets}
         self._global = event.global_config
+        self._outdated = event.outdated
 
     def _on_status(self, event: StatusChanged, _now: Instant) -> None:
         self._status = event.status
@@ -251,19 +255,22 @@ class StateManager:
         }
         equity = valuation.banked_e6(self.positions) + sum(self._unrealised(t) for t in self.positions)
         self._day = self._day.rolled(valuation.utc_date(now.exchange_ms), equity)
+        if all(self._marked(t) for t, p in self.positions.items() if p.net_e2):
+            self._peak = valuation.risen(self._peak, equity, self._halts.resumed_ms, now.exchange_ms)
         return View(
             now=now,
             markets=views,
             global_config=self._global,
             status=self._status,
             halts=self._halts.halts,
-            paused=self._halts.paused,
             feed_up=self._feed_up,
             exposure_e6=sum(losses_e6(views.values()).values()),
             equity_e6=equity,
             daily_pnl_e6=equity - self._day.start_equity_e6,
             day=self._day,
             positions=MappingProxyType(dict(self.positions)),
+            peak=self._peak,
+            event_pnl_e6=MappingProxyType(self._event_pnl_e6()),
             stray_orders=tuple(
                 o for t, orders in by_ticker.items() if t not in views for o in orders if o.live
             ),
@@ -298,18 +305,39 @@ class StateManager:
             unrealised_e6=self._unrealised(market.ticker),
             frozen=self._frozen(market, now),
             on_hold=self._on_hold(market, orders, now),
+            reduce_only=self._reduce_only(market),
         )
 
     def _unrealised(self, ticker: str) -> int:
         market = self._markets.get(ticker)
         if market is None:
             return 0
-        known = valuation.settled_mark(market) or self._marks.get(ticker)
+        known = valuation.settled_mark(market) or self._marks.get(ticker) or valuation.last_mark(market)
         return (
             valuation.liquidation_e6(self.positions[ticker], known, market.fees)
             if ticker in self.positions
             else 0
         )
+
+    def _marked(self, ticker: str) -> bool:
+        market = self._markets.get(ticker)
+        return self._marks.get(ticker) is not None or bool(market and valuation.settled_mark(market))
+
+    def _event_pnl_e6(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for ticker, position in self.positions.items():
+            market = self._markets.get(ticker)
+            if market is not None:
+                pnl = position.realised_e6 - position.fees_e6 + self._unrealised(ticker)
+                found[market.event_ticker] = found.get(market.event_ticker, 0) + pnl
+        return found
+
+    def _reduce_only(self, market: Market) -> str:
+        """Why this market may only get smaller; empty if it may be quoted as the whole bot may."""
+        for halt in self._halts.halts:
+            if halt.scope in (market.ticker, f"event#{market.event_ticker}"):
+                return f"{halt.halt_id}: {halt.reason}"
+        return "its config item is not valid" if market.ticker in self._outdated else ""
 
     def _on_hold(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> str:
         """Why no exposure may be written for this market now, though what rests may stay."""

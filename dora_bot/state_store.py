@@ -27,7 +27,8 @@ from dora_bot.items import (
     scaled,
     timestamp,
 )
-from dora_bot.models import ExchangeOrder, Halt, Position
+from dora_bot.models import ExchangeOrder, Halt, Hold, Position
+from dora_bot.valuation import Peak
 
 RISK_STATE = "risk_state"
 OPEN_ORDERS = "open_orders"
@@ -39,13 +40,16 @@ _ORDERS_TOLD = 1_000
 
 @dataclass(frozen=True, slots=True)
 class RiskState:
-    """The item ``risk_state``: a UTC day, the equity it began with, its PnL, the newest fill, the halts in force."""
+    """The item ``risk_state``: a UTC day, the equity it began with, its PnL, the newest fill, the halts in force,
+    and the highest equity since the last halt was lifted (none before the first).
+    """
 
     day: str = ""
     day_start_equity_e6: int = 0
     daily_pnl_e6: int = 0
     last_fill_ms: int = 0
     halts: tuple[Halt, ...] = ()
+    peak: Peak | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Published:
     day_start_equity_e6: int
     daily_pnl_e6: int
     last_fill_ms: int
+    peak: Peak | None = None
 
 
 class StateStore:
@@ -80,8 +85,8 @@ class StateStore:
         """Raises `StoreError` if the item is damaged."""
         item = self._db.get(STATE, {"key": RISK_STATE})
         halts = tuple(halt_of(halt) for halt in item.get("halts", ()))
-        if item.get("trading_halted") and not halts:
-            halts = (Halt("console", "trading_halted was set by hand", 0, "console"),)
+        if item.get("trading_halted") and not any(halt.hold is Hold.HALTED for halt in halts):
+            halts += (Halt("console", "trading_halted was set by hand", 0, "console"),)
         last_fill = item.get("last_fill_timestamp", "")
         return RiskState(
             day=str(item.get("day", "")),
@@ -89,12 +94,16 @@ class StateStore:
             daily_pnl_e6=_money(item, "daily_pnl"),
             last_fill_ms=parse_timestamp(last_fill) if last_fill else 0,
             halts=halts,
+            peak=Peak(_money(item, "peak_equity"), parse_timestamp(str(item["peak_since"])))
+            if "peak_since" in item
+            else None,
         )
 
     def set_halts(self, halts: Sequence[Halt]) -> None:
         """Replace the halts in force; empty lifts them all."""
         told = [halt_item(halt) for halt in halts]
-        self._db.update(STATE, {"key": RISK_STATE}, {"trading_halted": bool(halts), "halts": told})
+        halted = any(halt.hold is Hold.HALTED for halt in halts)
+        self._db.update(STATE, {"key": RISK_STATE}, {"trading_halted": halted, "halts": told})
 
     def publish(self, published: Published) -> None:
         """Write the map of positions, the open orders, the risk figures and the day's snapshot."""
@@ -104,6 +113,9 @@ class StateStore:
             "day_start_equity": money(published.day_start_equity_e6),
         }
         figures: Item = {"day": day, **pnl}
+        if published.peak is not None:
+            figures["peak_equity"] = money(published.peak.equity_e6)
+            figures["peak_since"] = timestamp(published.peak.since_ms)
         if published.last_fill_ms:
             figures["last_fill_timestamp"] = timestamp(published.last_fill_ms)
         self._db.update(STATE, {"key": RISK_STATE}, figures)

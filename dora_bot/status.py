@@ -72,6 +72,8 @@ def halt_json(halt: Halt) -> dict[str, str]:
         "reason": halt.reason,
         "raised_at": utc(halt.raised_ms),
         "by": halt.raised_by,
+        "hold": halt.hold,
+        "scope": halt.scope,
     }
 
 
@@ -88,6 +90,7 @@ def _pnl(view: View) -> dict[str, str]:
         "fees": money_text(fees),
         "daily": money_text(view.daily_pnl_e6),
         "exposure": money_text(view.exposure_e6),
+        "drawdown": money_text(view.peak.equity_e6 - view.equity_e6 if view.peak else 0),
     }
 
 

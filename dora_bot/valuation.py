@@ -40,6 +40,21 @@ class Day:
         return self if date == self.date else Day(date, equity_e6)
 
 
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The highest equity since ``since_ms``: the start of the books, or the last halt that a person lifted."""
+
+    equity_e6: int
+    since_ms: int
+
+
+def risen(peak: Peak | None, equity_e6: int, resumed_ms: int, now_ms: int) -> Peak:
+    """The peak after this equity; lifting a halt accepts the loss so far, and a new peak begins."""
+    if peak is None or resumed_ms > peak.since_ms:
+        return Peak(equity_e6, now_ms)
+    return Peak(max(peak.equity_e6, equity_e6), peak.since_ms)
+
+
 def utc_date(exchange_ms: int) -> str:
     return datetime.fromtimestamp(exchange_ms / 1_000, UTC).strftime("%Y-%m-%d")
 
@@ -75,6 +90,11 @@ def settled_mark(market: Market) -> Mark | None:
     """A determined market is worth its result."""
     value = {"yes": ONE_E4, "no": 0}.get(market.result)
     return None if value is None else Mark(value, value)
+
+
+def last_mark(market: Market) -> Mark | None:
+    """The last trade, for as long as no book was proven: a restart must not look like a gain or a loss."""
+    return Mark(market.last_price_e4, market.last_price_e4) if market.last_price_e4 else None
 
 
 def banked_e6(positions: Mapping[str, Position]) -> int:

@@ -1,7 +1,7 @@
 """What the tick decides on: the frozen picture of one moment. Strategies and risk see nothing else."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from dora_bot.config import GlobalConfig, MarketConfig
@@ -15,7 +15,7 @@ from dora_bot.models import (
     Quote,
 )
 from dora_bot.own_orders import OwnOrder
-from dora_bot.valuation import Day
+from dora_bot.valuation import Day, Peak
 
 
 class Posture(IntEnum):
@@ -42,7 +42,7 @@ class MarketView:
     ``orders`` are those that may still change the position; finished ones whose fills were not seen yet are among
     them. ``long_worst_e2`` and ``short_worst_e2`` are the positions if every bid (ask) of those were filled.
     ``frozen`` says why nothing of ours may rest there, ``on_hold`` why what rests may not be replaced or added to
-    for now; empty if there is no reason.
+    for now, ``reduce_only`` why nothing but the position may be traded away; empty if there is no reason.
     """
 
     ticker: str
@@ -57,24 +57,35 @@ class MarketView:
     unrealised_e6: int
     frozen: str = ""
     on_hold: str = ""
+    reduce_only: str = ""
+
+    @property
+    def pnl_e6(self) -> int:
+        """What the market made or lost since its first fill: realised, less fees, and closing now."""
+        return self.position.realised_e6 - self.position.fees_e6 + self.unrealised_e6
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The whole bot at ``now``. PnL in 10⁻⁶ $: ``daily`` since midnight UTC on liquidation marks."""
+    """The whole bot at ``now``. PnL in 10⁻⁶ $: ``daily`` since midnight UTC on liquidation marks.
+
+    ``peak`` is the highest equity that counts for the trailing limit, none until every position had a mark.
+    ``event_pnl_e6`` is what each event made since its first fill, over all its markets that are known.
+    """
 
     now: Instant
     markets: Mapping[str, MarketView]
     global_config: GlobalConfig | None
     status: ExchangeStatus
     halts: tuple[Halt, ...]
-    paused: bool
     feed_up: bool
     exposure_e6: int
     equity_e6: int
     daily_pnl_e6: int
     day: Day
     positions: Mapping[str, Position]
+    peak: Peak | None = None
+    event_pnl_e6: Mapping[str, int] = field(default_factory=dict)
     stray_orders: tuple[OwnOrder, ...] = ()
 
 
@@ -88,7 +99,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class ConfigChanged:
-    """Event: the validated configuration in force, templates already unfolded into their markets."""
+    """Event: the validated configuration in force, templates already unfolded into their markets.
+
+    ``outdated``: markets whose item has been wrong for too long to go on adding risk under its last good value.
+    """
 
     markets: tuple[MarketConfig, ...]
     global_config: GlobalConfig | None
+    outdated: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ import pytest
 from dora_bot.errors import StoreError
 from dora_bot.events import HaltsChanged
 from dora_bot.halts import HaltFile
-from dora_bot.models import Halt
+from dora_bot.models import Halt, Hold
 from tests.fakes.core import NOW, later
 from tests.fakes.ports import MemoryLatch
 
@@ -42,11 +42,22 @@ def test_only_its_own_id_ends_a_halt_and_an_id_is_never_used_again(latch: Latch)
     assert [h.halt_id for h in latch.latch("a", "tick", "", NOW).halts] == ["H2", "H3"]
 
 
-def test_a_pause_is_not_a_halt_and_ends_by_its_own_word(latch: Latch) -> None:
-    latch.latch("a", "tick", "", NOW)
-    assert latch.pause(on=True, by="operator", now=NOW).paused
-    assert latch.resume("H1", "operator", NOW) == HaltsChanged((), paused=True)
-    assert latch.pause(on=False, by="operator", now=NOW) == HaltsChanged(())
+def test_milder_and_narrower_halts_say_so_and_stop_less(latch: Latch) -> None:
+    assert latch.latch("loss", "tick", "", NOW, hold=Hold.REDUCE_ONLY, scope="KXA").stops == ()
+    told = latch.latch("lunch", "operator", "", NOW, hold=Hold.PAUSED)
+    assert [(h.hold, h.scope) for h in told.halts] == [(Hold.REDUCE_ONLY, "KXA"), (Hold.PAUSED, "")]
+    assert ([h.reason for h in told.stops], told.halted) == (["lunch"], False)
+    assert latch.latch("news", "operator", "", NOW).halted
+    assert latch.resume("H3", "operator", NOW) == told
+    assert latch.read() == told
+
+
+def test_only_lifting_a_real_halt_counts_as_accepting_the_loss(latch: Latch) -> None:
+    latch.latch("lunch", "operator", "", NOW, hold=Hold.PAUSED)
+    latch.latch("loss", "tick", "", NOW)
+    assert latch.resume("H1", "operator", later(1_000)).resumed_ms == 0
+    assert latch.resume("H2", "operator", later(2_000)).resumed_ms == later(2_000).exchange_ms
+    assert latch.read().resumed_ms == later(2_000).exchange_ms
 
 
 def test_a_halt_outlives_the_process_and_is_seen_by_every_other(tmp_path: Path) -> None:

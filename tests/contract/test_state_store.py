@@ -7,8 +7,9 @@ import pytest
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import StoreError
 from dora_bot.items import STATE, TRADE_LOG, fill_item, order_item, position_item
-from dora_bot.models import Position
-from dora_bot.state_store import RiskState, StateStore
+from dora_bot.models import Halt, Hold, Position
+from dora_bot.state_store import Published, RiskState, StateStore
+from dora_bot.valuation import Peak
 from tests.fakes.bookings import Book, order_row
 from tests.fakes.manual_clock import NOON_MS
 
@@ -50,6 +51,24 @@ def test_rows_are_read_by_day_and_from_a_time_on_across_midnight(store: StateSto
 
 def test_an_empty_risk_state_is_a_day_without_a_past(store: StateStore) -> None:
     assert store.risk_state() == RiskState()
+
+
+def test_the_peak_and_milder_halts_come_back_as_they_were(store: StateStore, db: Dynamo) -> None:
+    peak = Peak(12_345_678, NOON_MS - 1)
+    store.publish(Published(NOON_MS, (), (), 0, 0, 0, peak))
+    halts = (Halt("H1", "loss limit of KXA", NOON_MS, "tick", "-5", Hold.REDUCE_ONLY, "KXA"),)
+    store.set_halts(halts)
+    assert (store.risk_state().peak, store.risk_state().halts) == (peak, halts)
+    assert db.get(STATE, {"key": "risk_state"})["trading_halted"] is False
+
+
+def test_a_halt_set_by_hand_counts_beside_milder_ones(store: StateStore, db: Dynamo) -> None:
+    store.set_halts((Halt("H1", "lunch", NOON_MS, "operator", hold=Hold.PAUSED),))
+    db.update(STATE, {"key": "risk_state"}, {"trading_halted": True})
+    assert [(h.halt_id, h.hold) for h in store.risk_state().halts] == [
+        ("H1", Hold.PAUSED),
+        ("console", Hold.HALTED),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dora_bot.events import (
 )
 from dora_bot.execution import Executor
 from dora_bot.main import Bot
-from dora_bot.models import Fill, Side
+from dora_bot.models import Fill, Hold, Side
 from dora_bot.order_diff import OrderLease
 from dora_bot.state_manager import Restored, StateManager
 from dora_bot.tick_report import TickReport
@@ -99,8 +99,11 @@ class Bench:
     def resume(self, halt_id: str) -> None:
         self.post(self.latch.resume(halt_id, "operator", self.clock.now()))
 
-    def pause(self, *, on: bool) -> None:
-        self.post(HaltsChanged(self.latch.read().halts, paused=on))
+    def hold(self, hold: Hold) -> str:
+        """The operator pauses, or allows reducing only; the id that ends it."""
+        held = self.latch.latch(f"{hold} by hand", "operator", "", self.clock.now(), hold=hold)
+        self.post(held)
+        return held.halts[-1].halt_id
 
     def until(self, done: Callable[[], bool], ticks: int = 200) -> None:
         for _ in range(ticks):

@@ -15,6 +15,7 @@ from dora_bot.models import (
     ExchangeStatus,
     FeeTerms,
     Halt,
+    Hold,
     Instant,
     Level,
     Market,
@@ -154,7 +155,6 @@ def view(*markets: MarketView, **changes: Any) -> View:
         global_config=limits(),
         status=ExchangeStatus(active=True, trading=True),
         halts=(),
-        paused=False,
         feed_up=True,
         exposure_e6=sum(losses_e6(markets).values()),
         equity_e6=0,
@@ -165,8 +165,8 @@ def view(*markets: MarketView, **changes: Any) -> View:
     return replace(plain, **changes)
 
 
-def halt(reason: str = "because", halt_id: str = "H1") -> Halt:
-    return Halt(halt_id, reason, NOON_MS, "test")
+def halt(reason: str = "because", halt_id: str = "H1", hold: Hold = Hold.HALTED, scope: str = "") -> Halt:
+    return Halt(halt_id, reason, NOON_MS, "test", hold=hold, scope=scope)
 
 
 def numbered(prefix: str = "n-") -> Callable[[], str]:

@@ -9,6 +9,7 @@ from dora_bot.events import BookDelta, BookLost, HaltsChanged
 from dora_bot.models import (
     Action,
     Halt,
+    Hold,
     Instant,
     Outcome,
     OutcomeKind,
@@ -128,25 +129,31 @@ class MemoryLatch:
     def __init__(self) -> None:
         self.halts: dict[str, Halt] = {}
         self.raised = 0
-        self.paused = False
+        self.resumed_ms = 0
 
-    def latch(self, reason: str, raised_by: str, evidence: str, now: Instant) -> HaltsChanged:
+    def latch(
+        self,
+        reason: str,
+        raised_by: str,
+        evidence: str,
+        now: Instant,
+        *,
+        hold: Hold = Hold.HALTED,
+        scope: str = "",
+    ) -> HaltsChanged:
         if all(h.reason != reason for h in self.halts.values()):
             self.raised += 1
             halt_id = f"H{self.raised}"
-            self.halts[halt_id] = Halt(halt_id, reason, now.exchange_ms, raised_by, evidence)
+            self.halts[halt_id] = Halt(halt_id, reason, now.exchange_ms, raised_by, evidence, hold, scope)
         return self.read()
 
     def resume(self, halt_id: str, by: str, now: Instant) -> HaltsChanged:
-        del self.halts[halt_id]
-        return self.read()
-
-    def pause(self, *, on: bool, by: str, now: Instant) -> HaltsChanged:
-        self.paused = on
+        if self.halts.pop(halt_id).hold is Hold.HALTED:
+            self.resumed_ms = now.exchange_ms
         return self.read()
 
     def read(self) -> HaltsChanged:
-        return HaltsChanged(tuple(self.halts.values()), self.paused)
+        return HaltsChanged(tuple(self.halts.values()), self.resumed_ms)
 
 
 @dataclass

@@ -4,7 +4,7 @@ import pytest
 
 from dora_bot.events import HaltsChanged
 from dora_bot.gate import CALL_MS, ExposureGate
-from dora_bot.models import Instant
+from dora_bot.models import Hold, Instant
 from tests.fakes.core import NOW, halt, later
 
 
@@ -16,11 +16,13 @@ def test_an_open_gate_says_nothing() -> None:
     assert gate().refusal(NOW) == ""
 
 
-def test_a_halt_closes_it_and_a_pause_is_left_to_the_tick() -> None:
+def test_halts_and_pauses_close_it_and_reducing_or_one_market_is_left_to_the_veto() -> None:
     closed = gate()
     closed.halts = HaltsChanged((halt("daily loss limit"),))
     assert closed.refusal(NOW) == "halted: daily loss limit"
-    closed.halts = HaltsChanged((), paused=True)
+    closed.halts = HaltsChanged((halt("lunch", hold=Hold.PAUSED),))
+    assert closed.refusal(NOW) == "paused: lunch"
+    closed.halts = HaltsChanged((halt("a", hold=Hold.REDUCE_ONLY), halt("b", scope="KX")))
     assert closed.refusal(NOW) == ""
 
 

@@ -18,7 +18,7 @@ from dora_bot.events import (
     StatusChanged,
 )
 from dora_bot.main import MIN_EVENT_GAP_MS
-from dora_bot.models import Amend, Cancel, ExchangeStatus, FeeTerms, OutcomeKind, Place, Position, Side
+from dora_bot.models import Amend, Cancel, ExchangeStatus, FeeTerms, Hold, OutcomeKind, Place, Position, Side
 from dora_bot.own_orders import OrderState
 from dora_bot.reconcile import Reconciled
 from dora_bot.records import DecisionRow, FillRow, OrderRow
@@ -140,7 +140,7 @@ def test_the_worst_case_stays_within_the_caps_while_takers_take_everything(bench
         ConfigChanged((config(),), limits(trading_enabled=False)),
         StatusChanged(ExchangeStatus(active=True, trading=False)),
         HaltsChanged((halt(),)),
-        HaltsChanged((), paused=True),
+        HaltsChanged((halt(hold=Hold.PAUSED),)),
     ],
     ids=lambda event: type(event).__name__,
 )
@@ -206,10 +206,10 @@ def test_a_halt_is_over_only_when_an_operator_resumes_it(bench: Bench) -> None:
 
 
 def test_a_pause_keeps_positions_and_takes_quotes_and_ends_with_the_operators_word(bench: Bench) -> None:
-    bench.pause(on=True)
+    pause = bench.hold(Hold.PAUSED)
     assert bench.tick().stance.posture is Posture.PAUSED
     assert nothing_rests(bench)
-    bench.pause(on=False)
+    bench.resume(pause)
     bench.tick()
     assert len(bench.exchange.resting()) == 2
 
@@ -348,7 +348,7 @@ def test_a_lost_reply_freezes_the_market_and_sends_no_second_create() -> None:
     bench.until(
         lambda: (
             len(bench.exchange.resting()) == 2
-            and not bench.bot.state.view(bench.clock.now()).markets[T].frozen
+            and not bench.bot.state.view(bench.clock.now()).markets[T].on_hold
         )
     )
     assert len(bench.exchange.sent("place")) == 2

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dora_bot import risk_manager
 from dora_bot.exposure import ends
-from dora_bot.models import Amend, Cancel, ExchangeStatus, Place, Side
+from dora_bot.models import Amend, Cancel, ExchangeStatus, Hold, Place, Side
 from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.risk_manager import Verdict
 from dora_bot.units import ONE_E4

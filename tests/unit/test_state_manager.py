@@ -418,9 +418,9 @@ def test_a_book_that_contradicts_itself_asks_for_a_snapshot_once() -> None:
 def test_status_halts_config_and_feed_are_in_the_view() -> None:
     state = manager()
     status = ExchangeStatus(active=True, trading=False)
-    feed(state, StatusChanged(status), HaltsChanged((halt(),), paused=True), FeedDown("x"))
+    feed(state, StatusChanged(status), HaltsChanged((halt(),)), FeedDown("x"))
     view = state.view(NOW)
-    assert (view.status, view.halts, view.paused, view.feed_up) == (status, (halt(),), True, False)
+    assert (view.status, view.halts, view.feed_up) == (status, (halt(),), False)
     assert view.global_config == limits()
 
 

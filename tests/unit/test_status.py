@@ -81,7 +81,14 @@ def test_halts_are_told_by_their_id() -> None:
     body = told(bench)
     assert body["posture"] == "HALTED"
     assert body["halts"] == [
-        {"halt_id": "H1", "reason": "because", "raised_at": "2026-11-20T12:00:00.000Z", "by": "test"}
+        {
+            "halt_id": "H1",
+            "reason": "because",
+            "raised_at": "2026-11-20T12:00:00.000Z",
+            "by": "test",
+            "hold": "HALTED",
+            "scope": "",
+        }
     ]
     assert body["reasons"] == ["H1: because"]
 
