@@ -5,11 +5,8 @@ every order is cancelled, read back as gone, late fills are booked, everything i
 """
 
 import json
-import signal
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 

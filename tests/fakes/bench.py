@@ -7,7 +7,6 @@ from dora_bot.events import (
     CatalogChanged,
     FeedUp,
     FillSeen,
-    HaltsChanged,
     OrderSeen,
 )
 from dora_bot.execution import Executor
