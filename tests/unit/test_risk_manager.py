@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dora_bot import risk_manager
 from dora_bot.exposure import ends
-from dora_bot.models import Amend, Cancel, ExchangeStatus, Place, Side
+from dora_bot.models import Amend, Cancel, ExchangeStatus, Hold, Place, Side
 from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.risk_manager import Verdict
 from dora_bot.units import ONE_E4
@@ -60,7 +60,8 @@ def test_with_nothing_against_it_the_bot_runs() -> None:
     [
         ({"halts": (halt("a", "H7"),)}, Posture.HALTED, "H7: a"),
         ({"daily_pnl_e6": -50_000_001}, Posture.HALTED, "daily loss limit"),
-        ({"paused": True}, Posture.PAUSED, "paused by the operator"),
+        ({"halts": (halt("a", hold=Hold.PAUSED),)}, Posture.PAUSED, "H1: a"),
+        ({"halts": (halt("a", hold=Hold.REDUCE_ONLY),)}, Posture.REDUCE_ONLY, "H1: a"),
         ({"global_config": None}, Posture.PAUSED, "no valid global_config yet"),
         ({"global_config": limits(trading_enabled=False)}, Posture.PAUSED, "trading_enabled is false"),
         ({"status": ExchangeStatus(active=True, trading=False)}, Posture.PAUSED, "the exchange is paused"),
@@ -76,8 +77,8 @@ def test_each_demand_lowers_the_posture_and_says_why(
 
 
 def test_the_lowest_demand_wins_and_every_reason_is_kept() -> None:
-    stance = risk_manager.stance(view(market_view(), halts=(halt(),), paused=True))
-    assert stance == Stance(Posture.HALTED, ("H1: because", "paused by the operator"))
+    stance = risk_manager.stance(view(market_view(), halts=(halt(), halt("b", "H2", Hold.PAUSED))))
+    assert stance == Stance(Posture.HALTED, ("H1: because", "H2: b"))
 
 
 def test_the_daily_loss_limit_is_broken_one_micro_dollar_below_it() -> None:
