@@ -13,7 +13,7 @@ from dora_bot.errors import StoreError
 from dora_bot.events import AccountRead
 from dora_bot.execution import Executor
 from dora_bot.models import AccountLimits, Instant
-from dora_bot.order_diff import OrderLease, cancel, diff, outran
+from dora_bot.order_diff import OrderLease, diff, outran, withdraw
 from dora_bot.ports import Clock, Feed, HaltLatch, Inbox, Journal, Telemetry
 from dora_bot.reconcile import Reconciler
 from dora_bot.records import FillRow, Row
@@ -119,7 +119,7 @@ class Bot:
         self.state.apply(self.latch.latch(reason, "tick", evidence, now), now)
 
     def differences(self, view: View, decided: Mapping[str, Decision], now: Instant) -> list[Wanted]:
-        wanted = [Wanted(cancel(order, "market unknown or unconfigured")) for order in view.stray_orders]
+        wanted = withdraw(view.stray_orders, now)
         for ticker, market in view.markets.items():
             wanted += diff(decided[ticker].quotes, market, self.lease, self.next_id, now)
         return wanted

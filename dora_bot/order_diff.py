@@ -70,16 +70,23 @@ def _side(
     now: Instant,
 ) -> list[Wanted]:
     keep, extra = _choose(orders, quote)
-    wanted = [Wanted(cancel(order, "not wanted twice")) for order in extra if not _refused_lately(order, now)]
+    wanted = [Wanted(cancel(order, "not wanted twice")) for order in extra if not _cancelled_lately(order, now)]
     wanted += [Wanted(cancel(o, "cancel repeated")) for o in orders if _cancel_is_due(o, now)]
     if keep is None:
         if quote is not None and not orders:
             wanted.append(Wanted(_place(quote, view, lease, next_id, now), Worth.NEW))
         return wanted
     if quote is None:
-        return wanted if _refused_lately(keep, now) else [*wanted, Wanted(cancel(keep, "not wished"))]
+        return wanted if _cancelled_lately(keep, now) else [*wanted, Wanted(cancel(keep, "not wished"))]
     change = _change(keep, quote, view, lease, now)
     return [*wanted, change] if change else wanted
+
+
+def withdraw(orders: Sequence[OwnOrder], now: Instant) -> list[Wanted]:
+    """Cancel what can be cancelled: an order whose create is in doubt has no id yet and waits for evidence."""
+    resting = [o for o in orders if o.state is OrderState.RESTING and not _cancelled_lately(o, now)]
+    due = [o for o in orders if _cancel_is_due(o, now)]
+    return [Wanted(cancel(o, "market unknown or unconfigured")) for o in (*resting, *due)]
 
 
 def _choose(orders: list[OwnOrder], quote: Quote | None) -> tuple[OwnOrder | None, list[OwnOrder]]:
@@ -93,16 +100,15 @@ def _choose(orders: list[OwnOrder], quote: Quote | None) -> tuple[OwnOrder | Non
 
 
 def _cancel_is_due(order: OwnOrder, now: Instant) -> bool:
-    return (
-        order.state is OrderState.CLOSING
-        and bool(order.order_id)
-        and now.mono_ms - order.written.mono_ms >= RECANCEL_AFTER_MS * max(order.cancels, 1)
-    )
+    tried = order.written.mono_ms if order.cancel_tried_mono_ms is None else order.cancel_tried_mono_ms
+    due = now.mono_ms - tried >= RECANCEL_AFTER_MS
+    return order.state is OrderState.CLOSING and bool(order.order_id) and due
 
 
-def _refused_lately(order: OwnOrder, now: Instant) -> bool:
-    """Its last write was a cancel that the exchange did not take: the next try waits like a repetition."""
-    return order.cancels > 0 and now.mono_ms - order.written.mono_ms < RECANCEL_AFTER_MS
+def _cancelled_lately(order: OwnOrder, now: Instant) -> bool:
+    """A cancel was sent a moment ago, and not taken or not answered: the next try waits."""
+    tried = order.cancel_tried_mono_ms
+    return tried is not None and now.mono_ms - tried < RECANCEL_AFTER_MS
 
 
 def _place(

@@ -56,7 +56,7 @@ class OwnOrder:
     closed_mono_ms: int = 0
     pending: Action | None = None
     evidence: str = ""
-    cancels: int = 0
+    cancel_tried_mono_ms: int | None = None
 
     @property
     def live(self) -> bool:
@@ -114,11 +114,13 @@ def opened(place: Place, now: Instant) -> OwnOrder:
 def reserved(order: OwnOrder, action: Amend | Cancel, now: Instant) -> OwnOrder:
     """An amend or cancel of this order is about to be sent."""
     if isinstance(action, Amend):
-        return replace(order, state=OrderState.IN_FLIGHT, pending=action, written=now, cancels=0)
+        return replace(order, state=OrderState.IN_FLIGHT, pending=action, written=now, cancel_tried_mono_ms=None)
     if order.state is OrderState.CLOSING:
         # Repeated: what a read must be newer than for the order to be gone is the first cancel.
-        return replace(order, pending=action, cancels=order.cancels + 1)
-    return replace(order, state=OrderState.CLOSING, pending=action, written=now, cancels=1)
+        return replace(order, pending=action, cancel_tried_mono_ms=now.mono_ms)
+    return replace(
+        order, state=OrderState.CLOSING, pending=action, written=now, cancel_tried_mono_ms=now.mono_ms
+    )
 
 
 def settled(order: OwnOrder, outcome: Outcome, now: Instant) -> OwnOrder:
@@ -150,7 +152,10 @@ def _after_amend(order: OwnOrder, amend: Amend, outcome: Outcome, now: Instant) 
         return replace(order, state=OrderState.UNKNOWN)
     if outcome.kind is not OutcomeKind.ACCEPTED:
         return replace(order, state=OrderState.RESTING, pending=None)
-    filled = max(order.reported_e2, outcome.filled_e2 or 0)
+    # An amend's own ``fill_count`` is what the amend filled, so the order's total follows from what remains.
+    filled = order.reported_e2
+    if outcome.remaining_e2 is not None:
+        filled = max(filled, amend.total_e2 - outcome.remaining_e2)
     order = replace(
         order,
         state=OrderState.RESTING,
@@ -203,7 +208,7 @@ def read(order: OwnOrder, told: ExchangeOrder | None, as_of_ms: int, now: Instan
             return closed(order, order.reported_e2, f"not listed as of {as_of_ms}", now)
         return order
     order = replace(order, order_id=told.order_id, reported_e2=max(order.reported_e2, told.filled_e2))
-    if order.in_doubt and (isinstance(order.pending, Place) or newer > APPLIED_MS):
+    if order.in_doubt and _proves(order.pending, told, newer):
         return _adopted(order, told)
     if order.state is OrderState.CLOSING and newer > APPLIED_MS:
         # Still there long after the cancel was sent: it did not work, so it must be sent again.
@@ -238,6 +243,15 @@ def _adopted(order: OwnOrder, told: ExchangeOrder) -> OwnOrder:
         expiration_ms=told.expiration_ms or order.expiration_ms,
         pending=None,
     )
+
+
+def _proves(pending: Action | None, told: ExchangeOrder, newer_ms: int) -> bool:
+    """Does this listing end the doubt? A create that is listed was applied. An amend that is not seen in it can
+    still land until its signature is too old; until then the worse of old and new counts.
+    """
+    if isinstance(pending, Amend):
+        return _shows(pending, told) or newer_ms > SIGNATURE_WINDOW_MS
+    return isinstance(pending, Place) or newer_ms > APPLIED_MS
 
 
 def _shows(amend: Amend, told: ExchangeOrder) -> bool:

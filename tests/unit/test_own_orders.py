@@ -233,7 +233,7 @@ def test_an_order_left_in_flight_by_a_tick_that_failed_is_found_or_given_up_like
     assert own_orders.seen(in_flight(), told(), SOON).state is OrderState.RESTING
     assert own_orders.read(in_flight(), None, as_of(1_000), SOON) == in_flight()
     assert not own_orders.read(in_flight(), None, as_of(SIGNATURE_WINDOW_MS + 1), SOON).live
-    assert own_orders.read(amending(), told(), as_of(APPLIED_MS + 1), SOON).state is OrderState.RESTING
+    assert own_orders.read(amending(), told(), as_of(SIGNATURE_WINDOW_MS + 1), SOON).state is OrderState.RESTING
 
 
 def test_a_read_that_lists_a_lost_create_adopts_it() -> None:
@@ -241,12 +241,22 @@ def test_a_read_that_lists_a_lost_create_adopts_it() -> None:
     assert (order.state, order.order_id, order.exposed_e2) == (OrderState.RESTING, "o1", 1_000)
 
 
-@pytest.mark.parametrize(("price", "total"), [(4_100, 1_000), (4_200, 1_500)])
-def test_a_read_long_after_an_amend_in_doubt_says_whether_it_was_applied(price: int, total: int) -> None:
-    early = own_orders.read(unknown_amend(), told(price, total), as_of(APPLIED_MS), SOON)
-    assert early.state is OrderState.UNKNOWN
-    order = own_orders.read(unknown_amend(), told(price, total), as_of(APPLIED_MS + 1), SOON)
-    assert (order.state, order.price_e4, order.total_e2) == (OrderState.RESTING, price, total)
+def test_a_listing_with_the_amended_values_ends_the_doubt_at_once() -> None:
+    order = own_orders.read(unknown_amend(), told(4_200, 1_500), as_of(1), SOON)
+    assert (order.state, order.price_e4, order.total_e2) == (OrderState.RESTING, 4_200, 1_500)
+
+
+def test_an_amend_that_is_not_seen_may_still_land_until_its_signature_is_too_old() -> None:
+    held = own_orders.read(unknown_amend(), told(4_100, 1_000), as_of(SIGNATURE_WINDOW_MS), SOON)
+    assert (held.state, held.exposed_e2) == (OrderState.UNKNOWN, 1_500)
+    order = own_orders.read(unknown_amend(), told(4_100, 1_000), as_of(SIGNATURE_WINDOW_MS + 1), SOON)
+    assert (order.state, order.price_e4, order.exposed_e2) == (OrderState.RESTING, 4_100, 1_000)
+
+
+def test_an_amend_that_filled_a_part_at_once_reports_the_fills_of_the_whole_order() -> None:
+    partly = replace(amending(), reported_e2=300, booked_e2=300)
+    outcome = Outcome(AMEND, OutcomeKind.ACCEPTED, "o1", filled_e2=200, remaining_e2=1_000)
+    assert own_orders.settled(partly, outcome, SOON).reported_e2 == 500
 
 
 def test_an_order_still_listed_long_after_its_cancel_must_be_cancelled_again() -> None:
