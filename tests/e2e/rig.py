@@ -311,6 +311,14 @@ def resting(venue: Venue, ticker: str = "") -> list[OrderView]:
     return [order for order in orders if ticker in ("", order.ticker)]
 
 
+def withdraw(venue: Venue, ticker: str = "") -> int:
+    """The operator of the exchange cancels our orders, so that the bot must create new ones. Returns how many."""
+    orders = resting(venue, ticker)
+    for order in orders:
+        venue.engine.operator_cancel(order.order_id, venue.now_ms())
+    return len(orders)
+
+
 def sides(venue: Venue) -> set[tuple[str, Side]]:
     """(ticker, side) where the account has an order."""
     return {(order.ticker, order.side) for order in resting(venue)}

@@ -10,7 +10,7 @@ from dora_bot.models import Side
 from dora_bot.paper.testing import StaticMarket
 from tests.e2e.conftest import MakeRig
 from tests.e2e.gate import Gate, behind
-from tests.e2e.rig import STOP_S, Rig, most_live_on_a_side, resting
+from tests.e2e.rig import STOP_S, Rig, most_live_on_a_side, resting, withdraw
 
 pytestmark = pytest.mark.process
 
@@ -63,7 +63,7 @@ def test_without_the_exchange_it_lives_and_quotes_again_when_it_is_back(rig: Rig
     mark = rig.run(lambda v: v.journal.last)
     gate.shut()
     rig.hit(B, Side.BID, 2)
-    rig.run(lambda v: [v.engine.operator_cancel(o.order_id, v.now_ms()) for o in resting(v, A)])
+    assert rig.run(lambda v: withdraw(v, A)) == 2
     rig.until("calls that found nobody", lambda _: gate.refused >= 10, 10.0)
     gate.open()
     rig.quoting(seconds=45.0)

@@ -8,7 +8,7 @@ from dora_bot.items import MARKET_CONFIG, parse_timestamp
 from dora_bot.models import Level
 from dora_bot.paper.testing import StaticMarket
 from tests.e2e.conftest import MakeRig
-from tests.e2e.rig import Rig, arrivals, quotes, resting, until
+from tests.e2e.rig import Rig, arrivals, quotes, resting, until, withdraw
 
 pytestmark = pytest.mark.process
 
@@ -33,6 +33,9 @@ GOOD: dict[str, tuple[str, dict[str, Any]]] = {
     "SPACES": ("min_spread", {"S": "  0.03 "}),
     "TEXT": ("min_spread", {"S": "0.03"}),
 }
+STRANGE = ("NOPE", "no such market", "A,B", "x" * 300, "series#", "series#NOPE", "event#", "#", "кот")
+"""Names that no market has; an item may have any."""
+
 OTHERS = ("DELETED", "TWICE", "OFF", "GONE", "STILL")
 
 
@@ -57,6 +60,7 @@ def edited(make_rig: MakeRig) -> Edited:
     rig.__class__ = Edited
     assert isinstance(rig, Edited)
     rig.configure(min_spread="0.01", requote_tolerance_ticks=0)
+    rig.configure(*STRANGE)
     rig.start()
     rig.quoting(seconds=30)
     answered = lambda: all("applied_version" in rig.item(ticker(name)) for name in names)  # noqa: E731  (one use)
@@ -105,6 +109,12 @@ def test_a_deleted_attribute_is_named(edited: Edited) -> None:
     assert edited.run(lambda v: quotes(v, ticker("DELETED"))) == edited.before["DELETED"]
 
 
+@pytest.mark.parametrize("name", STRANGE)
+def test_an_item_of_no_market_is_answered_and_disturbs_no_other(edited: Edited, name: str) -> None:
+    status = edited.item(name).get("status", "")
+    assert status == "applied" if "#" in name[1:] else status.startswith("rejected: "), status
+
+
 def test_disabling_and_deleting_cancel_and_enabling_quotes_again(edited: Edited) -> None:
     off, gone = ticker("OFF"), ticker("GONE")
     edited.quoting(off, gone)
@@ -135,7 +145,7 @@ def test_a_lower_exposure_limit_stops_new_exposure(edited: Edited) -> None:
     until("the limit in force", in_force, ANSWER_S, edited.bot.last_words)
     mark = edited.run(lambda v: v.journal.last)
     vetoes = len([line for line in edited.bot.log() if line.get("check") == "check_exposure"])
-    edited.run(lambda v: [v.engine.operator_cancel(o.order_id, v.now_ms()) for o in resting(v, still)])
+    assert edited.run(lambda v: withdraw(v, still)) == 2
     until(
         "a veto for want of exposure",
         lambda: len([e for e in edited.bot.log() if e.get("check") == "check_exposure"]) > vetoes,

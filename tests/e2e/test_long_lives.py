@@ -18,7 +18,7 @@ from dora_bot.paper.testing import StaticMarket
 from dora_bot.paper.venue import Venue
 from tests.e2e.conftest import MakeRig
 from tests.e2e.gate import Gate, behind
-from tests.e2e.rig import ITEM, Rig, arrivals, most_live_on_a_side, resting, sides
+from tests.e2e.rig import ITEM, Rig, arrivals, most_live_on_a_side, resting, sides, withdraw
 
 pytestmark = pytest.mark.process
 
@@ -67,14 +67,6 @@ def without_the_database(rig: Rig) -> None:
 
 
 # ── the exchange fails in every way at once ─────────────────────────────────────────────────────
-
-
-def withdraw(venue: Venue, ticker: str = "") -> int:
-    """The operator cancels our orders, so that the bot must create new ones."""
-    orders = resting(venue, ticker)
-    for order in orders:
-        venue.engine.operator_cancel(order.order_id, venue.now_ms())
-    return len(orders)
 
 
 def lost_replies(rig: Rig) -> None:

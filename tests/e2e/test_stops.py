@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dora_bot.items import STATE
 from dora_bot.models import Side
 from dora_bot.paper.testing import StaticMarket
 from tests.e2e.conftest import MakeRig
@@ -139,6 +140,21 @@ def test_a_start_that_cannot_be_says_why_in_one_line(rig: Rig, case: str) -> Non
     assert len(rig.bot.words()) == 1
     assert names.lower() in rig.bot.words()[0].lower()
     assert not rig.run(lambda v: [e for e in v.journal.after(mark) if e.get("method") in ("POST", "DELETE")])
+
+
+def test_without_a_global_config_it_does_not_start_and_leaves_no_order(rig: Rig) -> None:
+    """The start fails half-way, with the orders of a killed life resting."""
+    rig.start()
+    rig.quoting()
+    rig.bot.kill()
+    item = rig.item("global_config")
+    rig.aws.delete_item(TableName=rig.db.name(STATE), Key={"key": {"S": "global_config"}})
+    rig.start()
+    code = rig.bot.process.wait(30)
+    rig.db.put(STATE, item)
+    assert (code, len(rig.bot.words())) == (2, 1), rig.bot.last_words()
+    assert "global_config is missing" in rig.bot.words()[0]
+    assert not rig.run(resting)
 
 
 def test_a_second_bot_is_refused_by_the_state_directory_and_by_the_lease(rig: Rig, tmp_path: Path) -> None:
