@@ -12,6 +12,8 @@ def register_operator_commands(app: typer.Typer) -> None:
     """Add the commands to ``dora`` itself."""
     app.command(epilog="Example: dora status --watch")(status)
     app.command(epilog='Example: dora halt --reason "news on KXFED"')(halt)
+    app.command(epilog='Example: dora pause --reason "lunch"')(pause)
+    app.command(name="reduce-only", epilog='Example: dora reduce-only KXFED-26 --reason "news"')(reduce_only)
     app.command(epilog="Example: dora resume H1")(resume)
     app.command(name="cancel-all", epilog="Example: dora cancel-all")(cancel_all)
     app.command(epilog="Example: dora doctor")(doctor)
@@ -44,10 +46,31 @@ def halt(
     return _swept(operator_stop.halt(read_settings(), reason))
 
 
+def pause(
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; shown until it ends.")],
+) -> int:
+    """Take all quotes back and place none until `dora resume`; positions, books and risk go on."""
+    from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
+
+    return _swept(operator_stop.pause(read_settings(), reason))
+
+
+def reduce_only(
+    market: Annotated[str, typer.Argument(help="A market, or event#EVENT; everything if left out.")] = "",
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; shown until it ends.")],
+) -> None:
+    """Quote only what shrinks a position, until `dora resume`."""
+    from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
+
+    emit(operator_stop.reduce_only(read_settings(), reason, market))
+
+
 def resume(
     halt_id: Annotated[str, typer.Argument(help="The halt to end, as `dora status` shows it.")],
 ) -> None:
-    """End one halt; the bot quotes again when none is left."""
+    """End one halt, pause or reduce-only; the bot quotes again when none is left."""
     from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
 
     emit(operator_stop.resume(read_settings(), halt_id))

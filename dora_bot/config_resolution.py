@@ -5,7 +5,7 @@ template alone enables the open markets it names, soonest close first, up to its
 wrong keeps the last good configuration of its markets; it never falls back to a default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from dora_bot.errors import ConfigError
 from dora_bot.models import Market, MarketStatus
 
 APPLIED = "applied"
+GLOBAL = "global_config"
 _SERIES, _EVENT = "series#", "event#"
 _ENDED = frozenset({MarketStatus.CLOSED, MarketStatus.DETERMINED, MarketStatus.FINALIZED})
 
@@ -25,6 +26,19 @@ class Resolution:
     configs: Mapping[str, MarketConfig]
     global_config: GlobalConfig | None
     verdicts: Mapping[str, str]
+
+    @property
+    def rejected(self) -> frozenset[str]:
+        """Names of the items that are not valid; the global one is ``global_config``."""
+        return frozenset(name for name, verdict in self.verdicts.items() if verdict != APPLIED)
+
+    def resting_on(self, items: Iterable[str], catalog: Mapping[str, Market]) -> frozenset[str]:
+        """Markets in force whose configuration comes from one of these items: their own one, or a template."""
+        wanted = frozenset(items)
+        if GLOBAL in wanted:
+            return frozenset(self.configs)
+        sources = {t: (t,) if t in self.verdicts else items_of(t, catalog) for t in self.configs}
+        return frozenset(t for t, names in sources.items() if wanted.intersection(names))
 
 
 def is_template(name: str) -> bool:
@@ -51,14 +65,14 @@ def resolve(
             verdicts[name] = APPLIED
         except ConfigError as error:
             verdicts[name] = f"rejected: {error}"
-            found = {t: c for t, c in last_good.configs.items() if name in _names(t, catalog)}
+            found = {t: c for t, c in last_good.configs.items() if name in items_of(t, catalog)}
         for ticker, config in found.items():
             configs.setdefault(ticker, config)
     try:
         in_force: GlobalConfig | None = global_config(global_item, ceilings)
-        verdicts["global_config"] = APPLIED
+        verdicts[GLOBAL] = APPLIED
     except ConfigError as error:
-        verdicts["global_config"] = f"rejected: {error}"
+        verdicts[GLOBAL] = f"rejected: {error}"
         in_force = last_good.global_config
     return Resolution(dict(list(configs.items())[: ceilings.max_markets]), in_force, verdicts)
 
@@ -94,12 +108,12 @@ def _inherited(
     ticker: str, items: Mapping[str, Mapping[str, Any]], catalog: Mapping[str, Market], ceilings: Ceilings
 ) -> MarketConfig:
     merged: dict[str, Any] = {}
-    for name in _names(ticker, catalog):
+    for name in items_of(ticker, catalog):
         merged |= items.get(name, {})
     return market_config({**merged, "market_id": ticker}, ceilings)
 
 
-def _names(ticker: str, catalog: Mapping[str, Market]) -> tuple[str, ...]:
+def items_of(ticker: str, catalog: Mapping[str, Market]) -> tuple[str, ...]:
     """The items that a market inherits from, most general first."""
     market = catalog.get(ticker)
     if market is None:

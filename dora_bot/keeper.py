@@ -26,6 +26,7 @@ LIMITS_MS = 600_000
 QUEUE_MS = 10_000
 SOON_MS = 2_000
 BOOKS_MS = 300_000
+WRONG_MS = 600_000
 CHUNK = 100
 """Tickers in one market or queue-position request."""
 
@@ -60,6 +61,7 @@ class Keeper:
     _items: dict[str, ConfigItem] = field(default_factory=dict)
     _scanned_ms: int = -SCAN_MS
     _told: ConfigChanged | None = None
+    _wrong_since: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.jobs = [
@@ -120,16 +122,24 @@ class Keeper:
         self, raws: Mapping[str, Mapping[str, Any]], global_raw: Mapping[str, Any], now: Instant
     ) -> None:
         self.resolution = resolve(raws, global_raw, self.catalog, self.ceilings, self.resolution)
-        self._tell()
+        self._tell(now)
         for item in self._items.values():
             self._answer(item, now)
 
-    def _tell(self) -> None:
-        changed = ConfigChanged(tuple(self.resolution.configs.values()), self.resolution.global_config)
+    def _tell(self, now: Instant) -> None:
+        changed = ConfigChanged(
+            tuple(self.resolution.configs.values()), self.resolution.global_config, self._outdated(now)
+        )
         if changed != self._told:
             self._told = changed
             self.inbox.post(changed)
         self.feed.watch(frozenset(self.resolution.configs) | self.held())
+
+    def _outdated(self, now: Instant) -> frozenset[str]:
+        """Markets that have lived for too long on the last good value of an item that is wrong (FAULTS I37)."""
+        self._wrong_since = {n: self._wrong_since.get(n, now.mono_ms) for n in self.resolution.rejected}
+        late = [name for name, since in self._wrong_since.items() if now.mono_ms - since >= WRONG_MS]
+        return self.resolution.resting_on(late, self.catalog)
 
     def _answer(self, item: ConfigItem, now: Instant) -> None:
         verdict = self.resolution.verdicts[item.name]

@@ -1,4 +1,4 @@
-"""Halt, resume, cancel: the operator's hand on a bot that runs, hangs or is dead.
+"""Halt, pause, reduce, resume, cancel: the operator's hand on a bot that runs, hangs or is dead.
 
 The halt file comes first, because nothing can keep it from being written; then the orders go, through the kill path
 with its own connection; DynamoDB is told last, and a database that is down stops none of it.
@@ -16,22 +16,31 @@ from dora_bot.events import HaltsChanged
 from dora_bot.exchange_access import connect_transport, load_signer
 from dora_bot.halts import HaltFile
 from dora_bot.kill import Sweeper, Swept
+from dora_bot.models import Hold
 from dora_bot.state_store import StateStore
 
 PATIENCE_S: Final = 30.0
 """B01: zero open orders in 5 s when calls succeed, in 30 s while most of them fail."""
 
 _OPERATOR: Final = "operator"
+_WORDS: Final = {Hold.PAUSED: "paused", Hold.REDUCE_ONLY: "reduce only"}
 
 
 def halt(settings: Settings, reason: str) -> dict[str, Any]:
     """Latch a halt, cancel every order of the bot. Returns ``{"open_orders","seconds","halt_id"}``."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    in_force = _halt_file(settings).latch(reason, _OPERATOR, "dora halt", SystemClock().now())
-    latched = next(halt for halt in in_force.halts if halt.reason == reason)
-    note(f"dora: halted as {latched.halt_id}; `dora resume {latched.halt_id}` ends it")
-    _tell_dynamo(settings, in_force)
-    return {**cancel_orders(settings, settings.order_prefix), "halt_id": latched.halt_id}
+    halt_id = _held(settings, reason, Hold.HALTED)
+    return {**cancel_orders(settings, settings.order_prefix), "halt_id": halt_id}
+
+
+def pause(settings: Settings, reason: str) -> dict[str, Any]:
+    """Latch a pause, cancel every order of the bot. Returns ``{"open_orders","seconds","halt_id"}``."""
+    halt_id = _held(settings, reason, Hold.PAUSED)
+    return {**cancel_orders(settings, settings.order_prefix), "halt_id": halt_id}
+
+
+def reduce_only(settings: Settings, reason: str, scope: str = "") -> dict[str, Any]:
+    """From now on positions may only shrink: everywhere, or in a market (or ``event#EVENT``)."""
+    return {"halt_id": _held(settings, reason, Hold.REDUCE_ONLY, scope), "scope": scope}
 
 
 def resume(settings: Settings, halt_id: str) -> dict[str, Any]:
@@ -58,6 +67,18 @@ def cancel_orders(settings: Settings, prefix: str = "") -> dict[str, Any]:
     finally:
         transport.close()
     return {"open_orders": swept.open_orders, "seconds": swept.seconds}
+
+
+def _held(settings: Settings, reason: str, hold: Hold, scope: str = "") -> str:
+    """Latch it. A milder halt of the same reason must not be taken for this one, so the hold is part of its text."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    told = reason if hold is Hold.HALTED else f"{_WORDS[hold]}{f' in {scope}' if scope else ''}: {reason}"
+    now = SystemClock().now()
+    in_force = _halt_file(settings).latch(told, _OPERATOR, "by command", now, hold=hold, scope=scope)
+    latched = next(halt for halt in in_force.halts if halt.reason == told)
+    note(f"dora: {told} ({hold}), as {latched.halt_id}; `dora resume {latched.halt_id}` ends it")
+    _tell_dynamo(settings, in_force)
+    return latched.halt_id
 
 
 def _halt_file(settings: Settings) -> HaltFile:

@@ -12,7 +12,7 @@ from dora_bot.dynamo import Dynamo
 from dora_bot.errors import ConfigError, ExchangeUnreachable
 from dora_bot.events import CatalogChanged, StatusChanged
 from dora_bot.items import MARKET_CONFIG, STATE
-from dora_bot.keeper import CATALOG_MS, CONFIG_MS, QUEUE_MS, SCAN_MS, STATUS_MS, Keeper
+from dora_bot.keeper import CATALOG_MS, CONFIG_MS, QUEUE_MS, SCAN_MS, STATUS_MS, WRONG_MS, Keeper
 from dora_bot.models import ExchangeStatus
 from dora_bot.views import ConfigChanged
 from tests.fakes.core import GLOBAL_ITEM, ITEM, market
@@ -78,6 +78,11 @@ def configs(events: list[object]) -> list[dict[str, int]]:
     return [{c.market_id: c.min_spread_e4 for c in change.markets} for change in changes]
 
 
+def outdated(events: list[object]) -> list[set[str]]:
+    """The markets whose configuration is too old, for each change of the configuration that was told."""
+    return [set(e.outdated) for e in events if isinstance(e, ConfigChanged)]
+
+
 def test_the_start_tells_everything_before_anything_can_be_quoted(bench: Bench) -> None:
     events = bench.start()
     assert configs(events) == [{"KXA": 400}]
@@ -117,6 +122,23 @@ def test_a_bad_edit_keeps_the_last_good_value_and_is_answered_once(bench: Bench)
     bench.edit(min_spread=" 0.05 ")
     assert configs(bench.step()) == [{"KXA": 500}]
     assert bench.item()["status"] == "applied"
+
+
+def test_an_item_that_stays_wrong_for_ten_minutes_only_reduces_until_it_is_right(bench: Bench) -> None:
+    bench.start()
+    bench.edit(min_spread="wide")
+    assert outdated(bench.step()) == []
+    assert outdated(bench.step(WRONG_MS - CONFIG_MS)) == []
+    assert outdated(bench.step(CONFIG_MS)) == [{"KXA"}]
+    bench.edit(min_spread=Decimal("0.05"))
+    assert outdated(bench.step()) == [set()]
+
+
+def test_a_wrong_global_item_lets_every_market_reduce_only(bench: Bench) -> None:
+    bench.start()
+    bench.edit_global(max_daily_loss=Decimal(-1))
+    assert outdated(bench.step()) == []
+    assert outdated(bench.step(WRONG_MS)) == [{"KXA"}]
 
 
 def test_a_deleted_attribute_is_answered_and_a_deleted_item_is_disabled(bench: Bench) -> None:

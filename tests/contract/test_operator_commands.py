@@ -22,7 +22,7 @@ from dora_bot.errors import ConfigError
 from dora_bot.halts import HaltFile
 from dora_bot.items import MARKET_CONFIG, STATE
 from dora_bot.lease import Lease
-from dora_bot.models import Side
+from dora_bot.models import Hold, Side
 from dora_bot.paper.admin_actions import TRADER
 from dora_bot.paper.launch import LaunchOptions
 from dora_bot.paper.specs import OrderRequest
@@ -232,6 +232,25 @@ def test_a_halt_is_latched_told_and_cancels_only_what_is_ours(
     assert not HaltFile(environment / "halts.jsonl").read().halts
     assert not StateStore(db).risk_state().halts
     dora("cancel-all")
+
+
+def test_a_pause_cancels_and_reducing_only_does_not_and_both_end_by_their_ids(
+    dora: Dora, exchange: PaperServer, db: Dynamo, environment: Path
+) -> None:
+    rest_orders(exchange, 2, Settings.from_environ(os.environ).order_prefix)
+    code, (record,), _ = dora("reduce-only", "KXA", "--reason", "news")
+    assert (code, record) == (0, {"halt_id": "H1", "scope": "KXA"})
+    assert open_orders(exchange) == 2
+    code, (record,), _ = dora("pause", "--reason", "news")
+    assert (code, record["open_orders"], record["halt_id"], open_orders(exchange)) == (0, 0, "H2", 0)
+    in_force = HaltFile(environment / "halts.jsonl").read()
+    assert [(h.reason, h.hold, h.scope) for h in in_force.halts] == [
+        ("reduce only in KXA: news", Hold.REDUCE_ONLY, "KXA"),
+        ("paused: news", Hold.PAUSED, ""),
+    ]
+    assert StateStore(db).risk_state().halts == in_force.halts
+    assert dora("resume", "H2")[1] == [{"resumed": "H2", "halts": ["H1"]}]
+    assert dora("resume", "H1")[0] == 0
 
 
 def test_a_halt_needs_no_database(
