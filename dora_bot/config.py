@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dora_bot.errors import ConfigError
+from dora_bot.hosts import LOOPBACK
 
 Environment = Literal["paper", "demo", "live"]
 
@@ -33,7 +34,6 @@ _HOSTS = {
         "wss://external-api-ws.kalshi.com/trade-api/ws/v2",
     ),
 }
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _PREFIXES = {"paper": "dora_paper_", "demo": "dora_demo_", "live": "dora_"}
 
 
@@ -222,7 +222,7 @@ class Settings(BaseModel):
     @property
     def signed_hosts(self) -> frozenset[str]:
         """Hosts that may see a signature: loopback for paper, the environment's own hosts otherwise."""
-        return frozenset(url.split("/")[2] for url in _HOSTS.get(self.env, ())) or _LOOPBACK
+        return frozenset(url.split("/")[2] for url in _HOSTS.get(self.env, ())) or LOOPBACK
 
     def require_exchange(self) -> None:
         """Raises `ConfigError` unless there is an exchange to talk to and a key to sign with."""

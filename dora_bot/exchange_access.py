@@ -2,7 +2,6 @@
 
 import json
 from typing import Final
-from urllib.parse import urlsplit
 
 import websocket
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,7 +11,7 @@ from dora_bot.clock import MeasuredClock
 from dora_bot.config import Settings
 from dora_bot.errors import AuthRefused, ConfigError, ExchangeUnreachable
 from dora_bot.exchange_client import KalshiClient
-from dora_bot.http_transport import HttpTransport
+from dora_bot.http_transport import HttpTransport, checked_address
 from dora_bot.signing import Signer
 
 _SOCKET_TIMEOUT_S: Final = 5
@@ -39,9 +38,7 @@ def connect_client(settings: Settings, signer: Signer, clock: MeasuredClock) -> 
 
 def try_socket(settings: Settings, signer: Signer, clock: MeasuredClock) -> None:
     """Open the WebSocket and close it again. Raises `AuthRefused`, `ExchangeUnreachable` or `ConfigError`."""
-    parts = urlsplit(settings.kalshi_ws_url)
-    if parts.hostname not in settings.signed_hosts:
-        raise ConfigError(f"host {parts.hostname} is not an allowed exchange host")
+    parts = checked_address(settings.kalshi_ws_url, settings.signed_hosts, "ws")
     headers = signer.headers("GET", parts.path, clock.now().exchange_ms)
     try:
         websocket.create_connection(

@@ -7,7 +7,7 @@ ever sent twice. Reads raise one of `dora_bot.errors` and never return less than
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from dora_bot import kalshi_listings as listings
 from dora_bot import kalshi_markets as catalog_replies
@@ -24,6 +24,7 @@ from dora_bot.errors import (
     WireError,
 )
 from dora_bot.events import BookSnapshot, PublicTrade
+from dora_bot.execution import BATCH
 from dora_bot.http_transport import Call, Failure, HttpTransport, Reply
 from dora_bot.market_catalog import MarketCatalog
 from dora_bot.models import (
@@ -42,7 +43,6 @@ from dora_bot.models import (
     Place,
     Settlement,
 )
-from dora_bot.signing import Signer
 
 _MAX_PAGES = 500
 _CLOSED_CODES = frozenset({"market_inactive", "market_closed", "market_already_closed"})
@@ -58,19 +58,6 @@ class KalshiClient:
         self._clock = clock
         self._calls: Counter[str] = Counter()
         self._catalog = MarketCatalog(self.read, self.read_all, self._pages, clock)
-
-    @classmethod
-    def connect(
-        cls,
-        rest_url: str,
-        signer: Signer,
-        clock: MeasuredClock,
-        allowed_hosts: frozenset[str],
-        ca_file: str = "",
-    ) -> Self:
-        """Connections are made when first used. Raises `ConfigError` for an address that is not allowed."""
-        transport = HttpTransport(rest_url, signer.headers, clock, allowed_hosts, ca_file=ca_file)
-        return cls(transport, clock)
 
     def close(self) -> None:
         self._transport.close()
@@ -285,12 +272,16 @@ class KalshiClient:
         request: Callable[[Sequence[_Write]], wire.Request],
         read: Callable[[Sequence[_Write], int, bytes], list[Outcome]],
     ) -> list[Outcome]:
-        if not orders:
-            return []
-        answer = self._send_all([request(orders)])[0]
-        if isinstance(answer, Failure):
-            return [_failed(order, answer) for order in orders]
-        return [replace(o, took_ms=answer.took_ms) for o in read(orders, answer.status, answer.body)]
+        """One call where it fits into one, else several side by side: many orders take no longer than few."""
+        parts = _chunks(orders, BATCH)
+        found: list[Outcome] = []
+        for part, answer in zip(parts, self._send_all([request(part) for part in parts]), strict=True):
+            if isinstance(answer, Failure):
+                found += [_failed(order, answer) for order in part]
+            else:
+                outcomes_of = read(part, answer.status, answer.body)
+                found += [replace(outcome, took_ms=answer.took_ms) for outcome in outcomes_of]
+        return found
 
     def _pages(
         self,

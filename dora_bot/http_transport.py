@@ -17,18 +17,18 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
 from dora_bot.errors import ConfigError, ExchangeUnreachable
+from dora_bot.hosts import LOOPBACK
 
 DEADLINE_S = 2.0
 MAX_REPLY_BYTES = 32_000_000
 _CHUNK_BYTES = 65_536
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _USER_AGENT = "dora-bot"
 
 
@@ -167,6 +167,24 @@ class _Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
 
+def checked_address(url: str, allowed_hosts: frozenset[str], scheme: str) -> SplitResult:
+    """The parts of an address that may see a signature; ``scheme`` is ``http`` or ``ws``, an ``s`` added means TLS.
+
+    Raises `ConfigError` for any other scheme, a host that is not allowed, or no TLS outside loopback.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme not in (scheme, f"{scheme}s") or not host:
+        raise ConfigError(f"{url!r} is not an {scheme}(s) address")
+    if host not in allowed_hosts:
+        raise ConfigError(
+            f"host {host} is not an allowed exchange host; DORA_ENV=paper allows loopback, demo and live their own"
+        )
+    if parts.scheme == scheme and host not in LOOPBACK:
+        raise ConfigError(f"{url} is not {scheme}s; plain {scheme} is for loopback only")
+    return parts
+
+
 Sign = Callable[[str, str, int], Mapping[str, str]]
 """(method, path from the root, exchange time in ms) → headers; see `dora_bot.signing`."""
 
@@ -185,20 +203,12 @@ class HttpTransport:
     allowed_hosts: frozenset[str]
     connections: int = 8
     deadline_s: float = DEADLINE_S
-    ca_file: str = ""
     _pool: ThreadPoolExecutor = field(init=False, repr=False)
     _root: str = field(init=False, repr=False)
     _base_path: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        host = parts.hostname or ""
-        if parts.scheme not in ("http", "https") or not host:
-            raise ConfigError(f"{self.base_url!r} is not an http(s) address")
-        if host not in self.allowed_hosts:
-            raise ConfigError(f"host {host} is not an allowed exchange host")
-        if parts.scheme == "http" and host not in _LOOPBACK:
-            raise ConfigError(f"{self.base_url} is not https; plain http is for loopback only")
+        parts = checked_address(self.base_url, self.allowed_hosts, "http")
         self._root = f"{parts.scheme}://{parts.netloc}"
         self._base_path = parts.path.rstrip("/")
         self._pool = ThreadPoolExecutor(self.connections, thread_name_prefix="http")
@@ -298,7 +308,6 @@ class HttpTransport:
     def _session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
-        session.verify = self.ca_file or True
         session.headers.clear()
         session.headers.update({"User-Agent": _USER_AGENT, "Accept": "application/json"})
         adapter = _Adapter(pool_connections=1, pool_maxsize=1, max_retries=0)

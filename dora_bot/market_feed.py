@@ -11,12 +11,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import websocket
 
 from dora_bot.clock import MeasuredClock
-from dora_bot.errors import ConfigError
 from dora_bot.events import (
     BookDelta,
     BookSnapshot,
@@ -24,6 +22,7 @@ from dora_bot.events import (
     FeedUp,
 )
 from dora_bot.feed_session import FeedSession
+from dora_bot.http_transport import checked_address
 from dora_bot.models import Instant
 from dora_bot.ports import Inbox
 from dora_bot.signing import Signer
@@ -39,7 +38,6 @@ STEADY_MS = 10_000
 """A connection that lived this long resets the backoff."""
 _READ_S = 0.1
 _READ_BYTES = 65_536
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class RestReader(Protocol):
@@ -57,7 +55,6 @@ class FeedSettings:
     url: str
     allowed_hosts: frozenset[str]
     jitter: Callable[[], float]
-    ca_file: str = ""
     snapshot_audit_s: float = 20.0
     backoff_s: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -69,7 +66,7 @@ class MarketFeed:
         self, settings: FeedSettings, signer: Signer, clock: MeasuredClock, inbox: Inbox, rest: RestReader
     ) -> None:
         """Raises `ConfigError` for an address that is not allowed."""
-        self._path = _checked_path(settings)
+        self._path = checked_address(settings.url, settings.allowed_hosts, "ws").path
         self._settings = settings
         self._signer = signer
         self._clock = clock
@@ -175,10 +172,9 @@ class MarketFeed:
     def _connect(self) -> websocket.WebSocket:
         now = self._clock.now()
         headers = self._signer.headers("GET", self._path, now.exchange_ms)
-        options: dict[str, object] = {"cert_reqs": ssl.CERT_REQUIRED}
-        if self._settings.ca_file:
-            options["ca_certs"] = self._settings.ca_file
-        connection = _BufferedWebSocket(sslopt=options, enable_multithread=False, skip_utf8_validation=True)
+        connection = _BufferedWebSocket(
+            sslopt={"cert_reqs": ssl.CERT_REQUIRED}, enable_multithread=False, skip_utf8_validation=True
+        )
         connection.connect(  # type: ignore[no-untyped-call]  # websocket-client leaves this one untyped
             self._settings.url,
             header=headers,
@@ -294,15 +290,3 @@ class _Pulse:
         self.next_ms = now_ms
         self.next_audit_ms = now_ms + audit_every_ms
         self.next_ping_ms = now_ms
-
-
-def _checked_path(settings: FeedSettings) -> str:
-    parts = urlsplit(settings.url)
-    host = parts.hostname or ""
-    if parts.scheme not in ("ws", "wss") or not host:
-        raise ConfigError(f"{settings.url!r} is not a ws(s) address")
-    if host not in settings.allowed_hosts:
-        raise ConfigError(f"host {host} is not an allowed exchange host")
-    if parts.scheme == "ws" and host not in _LOOPBACK:
-        raise ConfigError(f"{settings.url} is not wss; plain ws is for loopback only")
-    return parts.path

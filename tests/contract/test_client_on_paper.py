@@ -40,6 +40,7 @@ from dora_bot.paper.testing import PaperServer, StaticMarket, StaticWorld
 from dora_bot.rest_feed import RestFeed
 from dora_bot.signing import Signer
 from tests.fakes import keys
+from tests.fakes.clients import local_client
 from tests.fakes.gathering_inbox import GatheringInbox
 
 ACCEPTED, REFUSED, UNKNOWN = OutcomeKind.ACCEPTED, OutcomeKind.REFUSED, OutcomeKind.UNKNOWN
@@ -71,7 +72,7 @@ def signer(paper: PaperServer) -> Signer:
 
 @pytest.fixture(scope="module")
 def client(paper: PaperServer, signer: Signer, clock: SystemClock) -> Iterator[KalshiClient]:
-    made = KalshiClient.connect(paper.here.rest_url, signer, clock, LOOPBACK)
+    made = local_client(paper.here.rest_url, signer, clock)
     yield made
     made.close()
 
@@ -211,9 +212,7 @@ def test_order_groups(client: KalshiClient, orders: Orders) -> None:
 
 
 def test_a_strange_key_is_refused(paper: PaperServer, clock: SystemClock) -> None:
-    stranger = KalshiClient.connect(
-        paper.here.rest_url, Signer(paper.here.key_id, keys.ed25519_pem()), clock, LOOPBACK
-    )
+    stranger = local_client(paper.here.rest_url, Signer(paper.here.key_id, keys.ed25519_pem()), clock)
     with pytest.raises(AuthRefused, match="authentication_error"):
         stranger.get_balance()
     stranger.close()

@@ -13,6 +13,7 @@ from dora_bot.paper.launch import LaunchOptions
 from dora_bot.paper.testing import PaperServer, StaticMarket, StaticWorld
 from dora_bot.ports import AccountReader, Clock
 from dora_bot.signing import Signer
+from tests.fakes.clients import local_client
 from tests.fakes.exchange import FakeExchange
 from tests.fakes.manual_clock import ManualClock
 
@@ -47,7 +48,7 @@ def client() -> Iterator[tuple[KalshiClient, Clock]]:
     with PaperServer(options, StaticWorld((StaticMarket(T),)).install) as paper:
         clock = SystemClock()
         signer = Signer.from_file(paper.here.key_id, Path(paper.here.private_key_path))
-        client = KalshiClient.connect(paper.here.rest_url, signer, clock, frozenset({"127.0.0.1"}))
+        client = local_client(paper.here.rest_url, signer, clock)
         yield client, clock
         client.close()
 

@@ -40,7 +40,7 @@ def feeding(
 ) -> Iterator[tuple[MarketFeed, GatheringInbox]]:
     inbox = GatheringInbox()
     with server:
-        settings = FeedSettings(server.url, LOOPBACK, lambda: 0.5, "", audit_s, (0.01, 0.02, 0.05))
+        settings = FeedSettings(server.url, LOOPBACK, lambda: 0.5, audit_s, (0.01, 0.02, 0.05))
         feed = MarketFeed(settings, Signer("key-id", keys.ed25519_pem()), SystemClock(), inbox, Rest())
         feed.watch(frozenset(tickers))
         feed.start()

@@ -10,6 +10,7 @@ from dora_bot.models import AccountLimits, BucketLimit, Instant
 from dora_bot.rest_feed import OVERLAP_MS, READ_LAG_MS, RestFeed, audit_by_rest
 from dora_bot.signing import Signer
 from tests.fakes import keys
+from tests.fakes.clients import local_client
 from tests.fakes.loopback_http import LoopbackHttp, Received, reply
 from tests.fakes.observed_clock import ObservedClock
 
@@ -21,7 +22,7 @@ SINCE_MS = 1_795_176_000_000
 def connected(server: LoopbackHttp) -> Iterator[KalshiClient]:
     with server:
         signer = Signer("key-id", keys.ed25519_pem())
-        client = KalshiClient.connect(server.url, signer, ObservedClock(), frozenset({"127.0.0.1"}))
+        client = local_client(server.url, signer, ObservedClock())
         try:
             yield client
         finally:
