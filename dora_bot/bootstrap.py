@@ -46,6 +46,9 @@ from dora_bot.telemetry import Telemetry
 from dora_bot.valuation import Day, utc_date
 from dora_bot.write_budget import WriteBudget
 
+SWEEP_S = 2.0
+"""A sweep by the risk thread, which has more to watch; it tries again half a second later."""
+
 ACQUIRE_S = 20
 """A lease whose holder died is free after one term of 15 s and a second's margin."""
 
@@ -189,7 +192,7 @@ def _risk(base: _Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered
         halts=base.halts.read,
         gate=gate,
         published=lambda: bot.published,
-        cancel_everything=lambda _why: sweeper.sweep(5.0),
+        cancel_everything=lambda _why: sweeper.sweep(SWEEP_S),
         on_problem=base.telemetry.problem,
         started_ms=recovered.fills_since_ms,
     )

@@ -45,7 +45,7 @@ class Executor:
         cancels = [a for a in actions if isinstance(a, Cancel)]
         exposure = [a for a in actions if not isinstance(a, Cancel)]
         undurable = self._intend(actions, tick_start)
-        outcomes = [o for batch in _batches(cancels) for o in self.exchange.cancel_orders(batch)]
+        outcomes = self.exchange.cancel_orders(cancels) if cancels else []
         refusal = undurable or self._late(tick_start) or self.gate.refusal(self.clock.now())
         outcomes += _denied(exposure, refusal) if refusal and exposure else self._expose(exposure, tick_start)
         self._settle(outcomes)

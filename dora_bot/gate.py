@@ -18,12 +18,13 @@ class ExposureGate:
         self._observe = observe
         self.halts = HaltsChanged(())
         self.stopping = False
+        self.stalled = ""
 
     def refusal(self, now: Instant) -> str:
         if self._observe:
             return "observing only"
-        if self.stopping:
-            return "stopping"
+        if self.stopping or self.stalled:
+            return self.stalled or "stopping"
         if self.halts.stops:
             first = self.halts.stops[0]
             return f"{first.hold.lower()}: {first.reason}"

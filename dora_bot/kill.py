@@ -77,7 +77,7 @@ class Sweeper:
         for _ in range(MAX_PAGES):
             query = urlencode({"status": "resting", "limit": 1000} | ({"cursor": cursor} if cursor else {}))
             page = self._json(Call("GET", f"/portfolio/orders?{query}"))
-            fresh = [o for o in page.get("orders") or [] if o["order_id"] not in seen]
+            fresh = [o for o in _orders(page) if o["order_id"] not in seen]
             seen |= {o["order_id"] for o in fresh}
             found += fresh
             cursor = page.get("cursor") or ""
@@ -108,3 +108,11 @@ class Sweeper:
         if not isinstance(parsed, dict):
             raise ExchangeError(f"{call.method} {call.target}: not a JSON object")
         return parsed
+
+
+def _orders(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a page. Raises `ExchangeError` for rows that name no order: nothing may be taken for gone."""
+    rows = page.get("orders") or []
+    if not all(isinstance(row, dict) and "order_id" in row and "ticker" in row for row in rows):
+        raise ExchangeError("the order list holds rows without order_id or ticker")
+    return list(rows)

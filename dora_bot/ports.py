@@ -50,7 +50,8 @@ class Exchange(Protocol):
 
     def cancel_order(self, order: Cancel) -> Outcome: ...
 
-    def cancel_orders(self, orders: Sequence[Cancel]) -> list[Outcome]: ...
+    def cancel_orders(self, orders: Sequence[Cancel]) -> list[Outcome]:
+        """In as many batches as it takes, side by side."""
 
     def cancel_all_orders(self) -> None:
         """Account-wide; blocks new orders for a minute. Raises `ExchangeError` unless the exchange said 204."""

@@ -19,6 +19,8 @@ SHARE = 0.5
 """Part of the read budget this may use; the risk thread's reads and the keeper need the rest."""
 OVERLAP_MS = 5_000
 """Fills are asked for from this long before the newest one seen: reads lag, and duplicates do no harm."""
+BACK_OFF_MS = 1_000
+"""Pause after a read that failed."""
 READ_LAG_MS = 1_500
 """How old a REST book may be when it is served."""
 
@@ -46,18 +48,23 @@ class RestFeed:
         if now.mono_ms < self._due_ms or not self._tickers:
             return []
         self._due_ms = now.mono_ms + round(2 * self._cost / self._tokens_per_s * 1000)
-        return [*self._books(), *self._fills()]
+        some = self._next_page()
+        try:
+            books = self._books(some)
+        except ExchangeError as error:
+            # It does not answer: asking it more would only keep the tick from its cancels.
+            self._due_ms = now.mono_ms + BACK_OFF_MS
+            return [BookLost(some, f"REST: {error}"[:200])]
+        return [*books, *self._fills()]
 
-    def _books(self) -> list[BookSnapshot | BookLost]:
-        tickers = self._tickers
-        pages = -(-len(tickers) // MAX_BOOK_TICKERS)
+    def _next_page(self) -> tuple[str, ...]:
+        pages = -(-len(self._tickers) // MAX_BOOK_TICKERS)
         at = self._turn % pages * MAX_BOOK_TICKERS
         self._turn += 1
-        some = tickers[at : at + MAX_BOOK_TICKERS]
-        try:
-            books = self._client.get_order_books(some)
-        except ExchangeError as error:
-            return [BookLost(some, f"REST: {error}"[:200])]
+        return self._tickers[at : at + MAX_BOOK_TICKERS]
+
+    def _books(self, some: tuple[str, ...]) -> list[BookSnapshot | BookLost]:
+        books = self._client.get_order_books(some)
         missing = tuple(sorted(set(some) - {book.ticker for book in books}))
         return [*books, *([BookLost(missing, "REST: no book told")] if missing else [])]
 

@@ -17,6 +17,9 @@ from dora_bot.views import View
 
 READ_MS = 5_000
 STALL_MS = 3_000
+"""A tick that is silent this long is frozen (nothing that adds exposure leaves) and its orders are cancelled."""
+HANG_MS = 15_000
+"""Silence that no exchange call explains (a tick's calls last at most 6 s together): then it is a halt."""
 FILL_OVERLAP_MS = 60_000
 """Fills are re-read this far back: times tie and reads lag, and booking is exactly-once anyway."""
 
@@ -43,12 +46,19 @@ class RiskMonitor:
     balance_due_ms: int = 0
 
     def step(self, now: Instant) -> None:
-        """Halts first (a file read), then the view, then the account every 5 s."""
+        self.watch(now)
+        self.read_when_due(now)
+
+    def watch(self, now: Instant) -> None:
+        """Halts first (a file read), then the published view. Short: the account is read elsewhere."""
         try:
             self.take_halts()
         except StoreError as error:
             self.halt("the halts cannot be read", str(error), now)
         self.judge(now)
+
+    def read_when_due(self, now: Instant) -> None:
+        """The account every 5 s; its reads may take seconds each, so `runtime` gives them a thread of their own."""
         if now.mono_ms >= self.read_due_ms:
             self.read_due_ms = now.mono_ms + READ_MS
             try:
@@ -76,12 +86,16 @@ class RiskMonitor:
             self.halt(breach.reason, breach.evidence, now, hold=breach.hold, scope=breach.scope)
         silent = now.mono_ms - view.now.mono_ms
         beat = view.global_config.loop_interval_ms if view.global_config else 0
-        if silent > STALL_MS + beat and not self.gate.stopping:  # at a stop the sweep takes the tick's place
+        if silent <= STALL_MS + beat or self.gate.stopping:  # at a stop the sweep takes the tick's place
+            self.gate.stalled = ""
+            return
+        self.gate.stalled = f"the tick has not answered for {silent} ms"
+        if silent > HANG_MS + beat:
             self.halt("the tick loop does not answer", f"silent for {silent} ms", now)
-            try:
-                self.cancel_everything("tick loop stalled")
-            except DoraError as error:  # the next step tries again
-                self.on_problem("cancel", error)
+        try:
+            self.cancel_everything("tick loop stalled")
+        except DoraError as error:  # the next step tries again
+            self.on_problem("cancel", error)
 
     def halt(
         self, reason: str, evidence: str, now: Instant, *, hold: Hold = Hold.HALTED, scope: str = ""

@@ -6,6 +6,7 @@ every order is cancelled, read back as gone, late fills are booked, everything i
 
 import json
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,7 +21,7 @@ from dora_bot.exit_codes import ExitCode
 from dora_bot.gate import ExposureGate
 from dora_bot.journal import SqliteJournal
 from dora_bot.keeper import Keeper
-from dora_bot.kill import Sweeper
+from dora_bot.kill import Sweeper, Swept
 from dora_bot.lease import Lease
 from dora_bot.main import Bot
 from dora_bot.market_feed import MarketFeed
@@ -42,6 +43,8 @@ SWEEP_S = 10.0
 SETTLE_MS = 3_000
 FLUSH_MS = 10_000
 HEARTBEAT_MS = 30_000
+LOOP_HANG_MS = 60_000
+"""No step of a slow thread takes this long: its calls are bounded, and it makes about a dozen at most."""
 SWITCH_S = 0.0005
 """How long one thread may compute while another waits; at Python's 5 ms the feed could hold up a cancel."""
 
@@ -115,7 +118,7 @@ class Runtime:
         with ThreadPoolExecutor(1) as side:
             account = side.submit(p.risk.read_account, now)
             p.keeper.start(now)
-            p.bot.observe([account.result()], p.clock.now())
+            p.bot.observe([*p.bot.inbox.drain(), account.result()], p.clock.now())
         p.bot.write_down(p.bot.state.take_rows(), now)
         p.bot.published = p.bot.state.view(p.clock.now())
         p.drain.published = self.published
@@ -124,6 +127,7 @@ class Runtime:
             p.telemetry.on_report = print_line
         for name, every_s, step in (
             ("risk", 0.5, self.judge),
+            ("account", 0.5, p.risk.read_when_due),
             ("keeper", 0.5, p.keeper.step),
             ("drain", 0.25, self.drain),
             ("lease", 0.5, self.renew),
@@ -171,7 +175,10 @@ class Runtime:
     def judge(self, now: Instant) -> None:
         """The risk thread's step, and a look at the feed: one that gave up or died must not pass for a quiet one."""
         p = self.parts
-        p.risk.step(now)
+        p.risk.watch(now)
+        hung = next((loop for loop in self.loops if now.mono_ms - loop.beat_mono_ms > LOOP_HANG_MS), None)
+        if hung is not None and not p.gate.stopping:
+            p.risk.halt(f"the {hung.name} thread hangs", f"silent since {hung.beat_mono_ms} ms", now)
         if p.socket is not None and p.socket.refused:
             p.risk.halt("the exchange refuses the WebSocket", p.socket.refused, now)
         elif p.socket is not None and not p.socket.alive and not p.gate.stopping:
@@ -235,9 +242,13 @@ class Runtime:
         p = self.parts
         p.gate.stopping = True
         p.bot.stopping = self.stop_reason or self.signals.received or "stopping"
-        swept = self._tried("cancel", self._withdraw)
-        for loop in self.loops[:2]:  # risk and keeper: the account is now read here
-            loop.stop(3.0)
+        self._tried("cancel", self._withdraw)
+        swept = self._tried("sweep", lambda: p.sweeper.sweep(SWEEP_S))
+        if isinstance(swept, Swept) and swept.open_orders:
+            self.exit_code = self.exit_code or ExitCode.FAILED
+        for loop in self.loops:
+            if loop.name in ("risk", "account", "keeper"):  # the account is now read here
+                loop.stop(3.0)
         self._tried("last fills", self._book_late_fills)
         if p.socket:
             p.socket.stop()
@@ -252,8 +263,8 @@ class Runtime:
             "stopped", extra={"action": "stop", "reason": p.bot.stopping, "swept": str(swept)}
         )
 
-    def _withdraw(self) -> object:
-        """Ticks that wish nothing cancel everything; then the kill path reads back, with its own connection."""
+    def _withdraw(self) -> None:
+        """Ticks that wish nothing cancel everything; the kill path then reads back, with its own connection."""
         p = self.parts
         deadline = p.clock.now().mono_ms + STOP_TICKS_MS
         while p.bot.published is not None and p.clock.now().mono_ms < deadline:
@@ -261,7 +272,6 @@ class Runtime:
             if not any(o.state is not OrderState.UNKNOWN for o in p.bot.state.orders.live()):
                 break
             p.clock.sleep(0.1)
-        return p.sweeper.sweep(SWEEP_S)
 
     def _book_late_fills(self) -> None:
         """Read the account until it is newer than the last cancel, so that no fill is left behind."""
@@ -282,10 +292,10 @@ class Runtime:
             p.clock.sleep(0.2)
         p.bot.tick()
 
-    def _tried(self, what: str, step: object) -> object:
+    def _tried(self, what: str, step: Callable[[], object]) -> object:
         try:
-            return step() if callable(step) else None
-        except DoraError as error:
+            return step()
+        except Exception as error:  # noqa: BLE001  # policy: the stop goes on with the next step and ends with code 1
             self.parts.telemetry.problem(what, error)
             self.exit_code = self.exit_code or ExitCode.FAILED
             return f"failed: {error}"

@@ -19,13 +19,16 @@ class Loop:
     step: Callable[[Instant], None]
     clock: Clock
     on_death: Callable[[str, Exception], None]
-    beat_mono_ms: int = 0
+    beat_mono_ms: int = field(init=False)
+    """When it last began a step; until the first one, when it was made."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
+    def __post_init__(self) -> None:
+        self.beat_mono_ms = self.clock.now().mono_ms
+
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-        self.beat_mono_ms = self.clock.now().mono_ms
         self._thread.start()
 
     def stop(self, patience_s: float) -> None:

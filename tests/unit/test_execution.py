@@ -111,14 +111,14 @@ def test_no_exposure_write_starts_late_into_a_tick() -> None:
     assert "ms into the tick" in outcomes[1].detail
 
 
-def test_orders_go_in_batches_that_fit_the_bucket() -> None:
+def test_creates_go_in_batches_that_fit_the_bucket_and_cancels_all_at_once() -> None:
     bench = Bench()
     names = [str(n) for n in range(BATCH * 2 + 1)]
-    for name in names:
-        bench.exchange.place_orders([place(name)])
+    bench.run(*(place(name) for name in names))
+    assert [len(actions) for _, actions in bench.exchange.calls] == [BATCH, BATCH, 1]
     bench.exchange.calls.clear()
     bench.run(*(cancel(name) for name in names))
-    assert [len(actions) for _, actions in bench.exchange.calls] == [BATCH, BATCH, 1]
+    assert [len(actions) for _, actions in bench.exchange.calls] == [len(names)]
 
 
 MAKERS: dict[str, Callable[[str], Action]] = {"p": place, "a": amend, "x": cancel}

@@ -9,7 +9,7 @@ from dora_bot.errors import AuthRefused, ExchangeUnreachable, StoreError
 from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
 from dora_bot.models import Instant, Place, Side
-from dora_bot.risk_monitor import BALANCE_MS, FILL_OVERLAP_MS, READ_MS, STALL_MS, RiskMonitor
+from dora_bot.risk_monitor import BALANCE_MS, FILL_OVERLAP_MS, HANG_MS, READ_MS, STALL_MS, RiskMonitor
 from dora_bot.views import View
 from tests.fakes.core import T, halt, limits, market_view, view
 from tests.fakes.exchange import FakeExchange
@@ -170,15 +170,28 @@ def test_a_loss_in_the_published_view_halts_without_the_tick(bench: Bench) -> No
     assert bench.cancelled == []
 
 
-def test_a_tick_that_is_silent_for_three_seconds_and_a_beat_is_halted_and_cancelled(bench: Bench) -> None:
+def test_a_tick_that_is_silent_for_three_seconds_and_a_beat_is_frozen_and_its_orders_cancelled(
+    bench: Bench,
+) -> None:
     bench.tick_published()
     bench.step(STALL_MS + 500)
-    assert (bench.cancelled, bench.latch.read().halts) == ([], ())
+    assert (bench.cancelled, bench.refusal()) == ([], "")
     bench.step(1)
     assert bench.cancelled == ["tick loop stalled"]
-    assert [h.reason for h in bench.latch.read().halts] == ["the tick loop does not answer"]
+    assert bench.refusal() == "the tick has not answered for 3501 ms"
     bench.step()
     assert len(bench.cancelled) == 2
+    bench.tick_published()
+    bench.step()
+    assert (bench.refusal(), bench.latch.read().halts) == ("", ())
+
+
+def test_a_silence_that_no_call_explains_is_a_halt(bench: Bench) -> None:
+    bench.tick_published()
+    bench.step(HANG_MS + 500)
+    assert bench.latch.read().halts == ()
+    bench.step(1)
+    assert [h.reason for h in bench.latch.read().halts] == ["the tick loop does not answer"]
 
 
 def test_a_stop_that_takes_long_is_not_taken_for_a_hang(bench: Bench) -> None:
