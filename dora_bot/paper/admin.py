@@ -5,10 +5,8 @@ knows nothing of it.
 """
 
 import asyncio
-import re
 import secrets
 from collections.abc import Awaitable, Callable
-from operator import eq, ge, le
 from typing import Any
 
 import msgspec
@@ -16,12 +14,14 @@ from aiohttp import web
 
 from dora_bot.errors import WireError
 from dora_bot.paper.admin_actions import ACTIONS, TRADER
-from dora_bot.paper.faults import FaultRefused
+from dora_bot.paper.conditions import Condition
+from dora_bot.paper.fault_kinds import FaultRefused
+from dora_bot.paper.fault_plan import make_plan
+from dora_bot.paper.faults import Fault
+from dora_bot.paper.self_acting_faults import SelfActingFaults
 from dora_bot.paper.specs import Refused
 from dora_bot.paper.venue import Venue
 
-_CONDITION = re.compile(r"(open_orders|fills|connections|journal)(==|>=|<=)(\d+)")
-_COMPARE = {"==": eq, ">=": ge, "<=": le}
 _POLL_S = 0.005
 _MAX_TIMEOUT_MS = 600_000
 
@@ -50,8 +50,9 @@ async def _object(request: web.Request) -> Json:
 class AdminServer:
     """The aiohttp application of the admin port."""
 
-    def __init__(self, venue: Venue, token: str) -> None:
+    def __init__(self, venue: Venue, token: str, self_acting: SelfActingFaults) -> None:
         self._venue = venue
+        self._self_acting = self_acting
         self._token = token
 
     def app(self) -> web.Application:
@@ -64,6 +65,8 @@ class AdminServer:
         app.router.add_post("/admin/v1/barrier", self._barrier)
         app.router.add_get("/admin/v1/faults", self._list_faults)
         app.router.add_post("/admin/v1/faults", self._arm)
+        app.router.add_get("/admin/v1/plan", self._show_plan)
+        app.router.add_post("/admin/v1/plan", self._make_plan)
         app.router.add_delete("/admin/v1/faults", self._disarm)
         app.router.add_delete("/admin/v1/faults/{fault_id}", self._disarm)
         return app
@@ -108,7 +111,8 @@ class AdminServer:
             clock.set_rate(float(body["rate"]))
         if "advance_ms" in body:
             clock.advance(int(body["advance_ms"]))
-        return _reply({"exchange_ms": self._venue.applied(lambda now_ms: now_ms)})
+        self._venue.applied(self._venue.turn)
+        return _reply({"exchange_ms": self._venue.now_ms()})
 
     async def _engine(self, request: web.Request) -> web.StreamResponse:
         body = await _object(request)
@@ -125,19 +129,47 @@ class AdminServer:
         return _reply({"faults": self._venue.faults.bodies()})
 
     async def _arm(self, request: web.Request) -> web.StreamResponse:
-        """A ``ws.close`` without ``when`` strikes the open connections at once, after ``after_ms``."""
-        fault = self._venue.faults.arm(await _object(request))
-        if fault.kind == "ws.close" and not fault.when:
+        """A ``ws.close`` or ``ws.terminal`` without ``when`` strikes what is open at once."""
+        fault = await self._self_acting.arm(await _object(request))
+        if fault.kind in ("ws.close", "ws.terminal") and not fault.when:
+            await asyncio.sleep(fault.number("after_ms") / 1_000)
+            fault.hits = self._end_now(fault)
             self._venue.faults.disarm(fault.fault_id)
-            await asyncio.sleep(float(fault.params.get("after_ms", 0)) / 1_000)
-            fault.hits = self._venue.close_matching(
-                fault.fault_id, fault.match.get("key_id", ""), int(fault.params.get("code", 1006))
-            )
         return _reply(fault.body())
+
+    def _end_now(self, fault: Fault) -> int:
+        """End the connections, or the subscriptions, that the fault matches; returns how many."""
+        ended = 0
+        for session in tuple(self._venue.sessions.values()):
+            if fault.kind == "ws.close":
+                if fault.matches({"key_id": frozenset({session.key_id})}):
+                    self._venue.fault_hit(fault, connection=session.connection)
+                    session.hang_up(fault.whole("code", 1006))
+                    ended += 1
+                continue
+            for sub in session.subscriptions:
+                about = {"key_id": session.key_id, "channel": sub.channel, "sid": str(sub.sid)}
+                if fault.matches({name: frozenset({value}) for name, value in about.items()}):
+                    self._venue.fault_hit(fault, connection=session.connection)
+                    session.terminate(fault.whole("code", 25), sub)
+                    ended += 1
+        return ended
 
     async def _disarm(self, request: web.Request) -> web.StreamResponse:
         self._venue.faults.disarm(request.match_info.get("fault_id"))
+        await self._self_acting.settled()
         return _reply({"faults": self._venue.faults.bodies()})
+
+    async def _show_plan(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002  (aiohttp's signature)
+        plan = self._venue.faults.plan
+        return _reply({"keys": []} if plan is None else plan.body())
+
+    async def _make_plan(self, request: web.Request) -> web.StreamResponse:
+        """Replace the plan; operations are counted from here on, so that keys mean the same in every run."""
+        plan = make_plan(await _object(request), self._venue.now_ms())
+        self._venue.operations.restart()
+        self._venue.faults.plan = plan
+        return _reply(plan.body())
 
     # ── barriers ────────────────────────────────────────────────────────────────────────────────
 
@@ -145,26 +177,13 @@ class AdminServer:
         """Wait for ``{"condition":"open_orders==0"}`` or ``{"journal":N}``; 408 after ``timeout_ms``."""
         body = await _object(request)
         text = f"journal>={int(body['journal'])}" if "journal" in body else str(body.get("condition", ""))
-        parsed = _CONDITION.fullmatch(text.replace(" ", ""))
-        if parsed is None:
-            raise BadAdminRequest(
-                "condition is open_orders, fills, connections or journal, ==, >= or <=, a number"
-            )
-        name, compare, wanted = parsed[1], _COMPARE[parsed[2]], int(parsed[3])
+        condition = Condition(text)
         account = str(body.get("account", TRADER))
         timeout_s = min(int(body.get("timeout_ms", 10_000)), _MAX_TIMEOUT_MS) / 1_000
         loop = asyncio.get_running_loop()  # its clock, since the exchange's may be stopped or shifted
         started = loop.time()
-        while not compare(self._measure(name, account), wanted):
+        while not condition.holds(self._venue, account):
             if loop.time() - started > timeout_s:
                 return _reply({"error": "timeout", "condition": text}, 408)
             await asyncio.sleep(_POLL_S)
         return _reply({"elapsed_ms": round((loop.time() - started) * 1_000)})
-
-    def _measure(self, name: str, account: str) -> int:
-        venue = self._venue
-        if name == "open_orders":
-            return len([o for o in venue.engine.orders(account) if o.status == "resting"])
-        if name == "fills":
-            return len(venue.engine.fills(account))
-        return len(venue.sessions) if name == "connections" else venue.journal.last

@@ -12,16 +12,13 @@ from dora_bot.models import FeeTerms, Side, TimeInForce
 from dora_bot.paper.auth import ALL_SCOPES, ApiKey, new_key_id, new_private_key, write_private_key
 from dora_bot.paper.grids import GRIDS
 from dora_bot.paper.rate_limits import TIERS, AccountBuckets
+from dora_bot.paper.request_faults import OPERATOR
 from dora_bot.paper.specs import OrderRequest
-from dora_bot.paper.venue import Venue
+from dora_bot.paper.venue import TRADER, Venue
 from dora_bot.paper.wire_account import receipt_body
 from dora_bot.units import ONE_E4, count_text, parse_count, parse_fixed, parse_money, parse_price
 
-OPERATOR = "operator"
-"""The house account that trades for the operator."""
-
-TRADER = "trader"
-"""The account whose key the launch announces."""
+__all__ = ["ACTIONS", "OPERATOR", "TRADER"]
 
 Arguments = Mapping[str, Any]
 Action = Callable[[Venue, Arguments, int], dict[str, Any]]

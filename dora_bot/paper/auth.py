@@ -10,7 +10,7 @@ import binascii
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -35,6 +35,11 @@ class ApiKey:
     public_key: PublicKey
     scopes: frozenset[str] = ALL_SCOPES
     subaccount: int | None = None
+
+    def restricted(self, *, scopes: frozenset[str] | None = None, subaccount: int | None = None) -> "ApiKey":
+        """The same key with other scopes, or locked to a subaccount."""
+        locked = self.subaccount if subaccount is None else subaccount
+        return replace(self, scopes=self.scopes if scopes is None else scopes, subaccount=locked)
 
     def may(self, scope: str) -> bool:
         """Whether the key has the scope or its parent (``write`` covers ``write::trade``)."""
@@ -61,6 +66,10 @@ class KeyRing:
 
     def add(self, key: ApiKey) -> None:
         self._keys[key.key_id] = key
+
+    def find(self, key_id: str = "") -> ApiKey:
+        """The key of this id, the first one without. Raises KeyError."""
+        return self._keys[key_id or next(iter(self._keys), "")]
 
     def revoke(self, key_id: str) -> None:
         """The key is unknown from here on. Raises KeyError for a key that is not there."""

@@ -5,7 +5,8 @@ due until then (expiries, closes, settlements). Refusals are raised as `Refused`
 appends events, which `drain_events` hands over in one total order. The same calls give the same events.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from dora_bot.models import (
@@ -15,6 +16,7 @@ from dora_bot.models import (
     Side,
 )
 from dora_bot.paper.accounts import Account
+from dora_bot.paper.bend import NO_BEND, Bend
 from dora_bot.paper.events import EngineEvent
 from dora_bot.paper.groups import Groups
 from dora_bot.paper.lifecycle import Lifecycle
@@ -134,6 +136,21 @@ class Exchange:
         with self._state.begin(now_ms):
             self._entry.operator_cancel(order_id)
 
+    # ── departures from the rules, for fault injection ──────────────────────────────────────────
+
+    @contextmanager
+    def bent(self, bend: Bend) -> Iterator[None]:
+        """The calls inside are treated as ``bend`` says; matching and money keep to their rules."""
+        self._state.bend = bend
+        try:
+            yield
+        finally:
+            self._state.bend = NO_BEND
+
+    def expire_late(self, late_ms: int | None) -> None:
+        """From here on orders expire this late, also those that rest already; None: not for now."""
+        self._state.expiry_late_ms = late_ms
+
     # ── order groups ────────────────────────────────────────────────────────────────────────────
 
     def create_group(
@@ -192,11 +209,20 @@ class Exchange:
             self._lifecycle.settle(self._state.market(ticker))
 
     def pause(
-        self, kind: Literal["trading", "exchange"], now_ms: int, *, on: bool, shard: int | None = None
+        self,
+        kind: Literal["trading", "exchange"],
+        now_ms: int,
+        *,
+        on: bool,
+        shard: int | None = None,
+        keep_orders: bool = False,
     ) -> None:
-        """A trading pause takes cancels only, an exchange pause nothing; ``shard`` None means all shards."""
+        """A trading pause takes cancels only, an exchange pause nothing; ``shard`` None means all shards.
+
+        ``keep_orders``: also those stay that asked to be cancelled on a pause.
+        """
         with self._state.begin(now_ms):
-            self._lifecycle.pause(kind, shard, on=on)
+            self._lifecycle.pause(kind, shard, on=on, keep_orders=keep_orders)
 
     def change_grid(self, ticker: str, grid: PriceGrid, structure: str, now_ms: int) -> None:
         """Resting orders stay, even off the new grid."""

@@ -1,47 +1,22 @@
-"""What armed faults do to one HTTP request, and what the request is about as far as matching goes."""
+"""The network's faults on one HTTP request: it is late, lost, answered by something else, or damaged on the way."""
 
 import asyncio
 import random
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from dora_bot.paper.faults import AFTER, BEFORE, Fault, Operation
-from dora_bot.paper.problems import Problem, flat, nested
+from dora_bot.paper.fault_kinds import AFTER, BEFORE
+from dora_bot.paper.faults import Fault, Operation
+from dora_bot.paper.problems import Problem, Raw, flat, nested
 from dora_bot.paper.venue import Venue
-from dora_bot.paper.wire_requests import peek
 
 _HANG_S = 3_600.0
-
-
-def describe(method: str, path: str, query: Iterable[tuple[str, str]], raw: bytes, key_id: str) -> Operation:
-    """The operation a request stands for; a batch has the values of all its items."""
-    found: dict[str, set[str]] = {
-        "method": {method},
-        "path": {path},
-        "key_id": {key_id},
-        **{name: set() for name in ("ticker", "side", "client_order_id", "order_id")},
-    }
-    for name, value in query:
-        if name in ("ticker", "market_ticker"):
-            found["ticker"].add(value)
-    for item in _items(raw):
-        for name in ("ticker", "market_ticker", "side", "client_order_id", "order_id"):
-            if isinstance(item.get(name), str):
-                found["ticker" if name == "market_ticker" else name].add(item[name])
-    parts = path.split("/portfolio/events/orders/")
-    if len(parts) == 2 and parts[1] and not parts[1].startswith("batched"):
-        found["order_id"].add(parts[1].split("/", maxsplit=1)[0])
-    return {name: frozenset(values) for name, values in found.items()}
-
-
-def _items(raw: bytes) -> list[Mapping[str, Any]]:
-    body = peek(raw)
-    orders = body.get("orders")
-    return [body, *(o for o in orders if isinstance(o, dict))] if isinstance(orders, list) else [body]
+_ORDER_S = 50.0
+_HTML = b"<html><head><title>Error</title></head><body><h1>upstream error</h1></body></html>"
 
 
 class Dropped(Exception):  # noqa: N818  (a fault at work, not a failure of ours)
@@ -53,7 +28,7 @@ class Dropped(Exception):  # noqa: N818  (a fault at work, not a failure of ours
 
 
 class HttpFaults:
-    """The HTTP kinds. Each phase is asked once for every request."""
+    """The kinds that strike between the client and the exchange. Each phase is asked once for every request."""
 
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
@@ -61,48 +36,62 @@ class HttpFaults:
 
     async def before(self, operation: Operation, request_n: int) -> None:
         """Raises `Dropped` or `Problem` where a fault ends the request before the engine sees it."""
+        hold = self._strike("http.hold_request", operation, None, request_n)
+        if hold is not None:
+            await asyncio.sleep(hold.number("ms") / 1_000)
         await self._phase(BEFORE, operation, request_n)
 
     async def after(self, operation: Operation, request_n: int) -> None:
         """Raises `Dropped` or `Problem` where a fault hides the reply of a request that was applied."""
+        order = self._strike("ws.order", operation, None, request_n, how="fill_before_reply")
+        if order is not None:
+            await asyncio.sleep(order.number("ms", _ORDER_S) / 1_000)
         await self._phase(AFTER, operation, request_n)
 
+    def damage(self, operation: Operation, request_n: int) -> Fault | None:
+        """The fault that spoils the bytes of this reply, if any does."""
+        return self._strike("http.body", operation, None, request_n)
+
     async def _phase(self, phase: str, operation: Operation, request_n: int) -> None:
-        faults = self._venue.faults
-        if not faults:
+        if not self._venue.faults:
             return
         delay = self._strike("http.delay", operation, phase, request_n)
         if delay is not None:
-            jitter = int(delay.params.get("jitter_ms", 0))
-            extra = self._jitter.uniform(0, jitter) if jitter else 0.0
-            await asyncio.sleep((float(delay.params.get("ms", 0)) + extra) / 1_000)
+            await asyncio.sleep(_delay_ms(delay, self._jitter) / 1_000)
         drop = self._strike("http.drop_reply", operation, phase, request_n)
         if drop is not None:
-            raise Dropped(str(drop.params.get("how", "reset")))
+            raise Dropped(drop.text("how", "reset"))
         status = self._strike("http.status", operation, phase, request_n)
         if status is not None:
             raise _problem(status)
 
-    def _strike(self, kind: str, operation: Operation, phase: str, request_n: int) -> Fault | None:
-        fault = self._venue.faults.strike(kind, operation, phase)
-        if fault is not None:
-            self._venue.journal.record(
-                "fault", self._venue.now_ms(), fault_id=fault.fault_id, fault=kind, request=request_n
-            )
-        return fault
+    def _strike(
+        self, kind: str, operation: Operation, phase: str | None, request_n: int, how: str = ""
+    ) -> Fault | None:
+        return self._venue.strike(kind, operation, phase, how=how, request=request_n)
+
+
+def _delay_ms(fault: Fault, draw: random.Random) -> float:
+    """``ms`` and then up to ``jitter_ms`` more (uniform), or a pareto tail with ``jitter_ms`` as its scale."""
+    ms, jitter = fault.number("ms"), fault.number("jitter_ms")
+    dist = fault.text("dist", "uniform" if jitter else "fixed")
+    if dist == "pareto":
+        return ms + (draw.paretovariate(1.5) - 1.0) * (jitter or ms)
+    return ms + (draw.uniform(0, jitter) if dist == "uniform" else 0.0)
 
 
 def _problem(fault: Fault) -> Problem:
-    status = int(fault.params.get("code", 503))
-    code = str(fault.params.get("error", "service_unavailable"))
-    shape = str(fault.params.get("shape", "nested"))
-    if shape == "flat":
-        return Problem(status, {**flat("injected").body, "code": code})
-    if shape == "string":
-        return Problem(status, {"error": code.replace("_", " ")})
-    if shape == "params":
-        return Problem(status, {"msg": code})
-    return nested(status, code)
+    status = fault.whole("code", 503)
+    code = fault.text("error", "service_unavailable")
+    shapes: Mapping[str, Any] = {
+        "flat": {**flat("injected").body, "code": code},
+        "string": {"error": code.replace("_", " ")},
+        "params": {"msg": code},
+        "html": Raw(_HTML, "text/html"),
+        "empty": Raw(b"", "application/json"),
+    }
+    shape = fault.text("shape", "nested")
+    return Problem(status, shapes[shape]) if shape in shapes else nested(status, code)
 
 
 async def swallow(request: web.Request, how: str) -> None:

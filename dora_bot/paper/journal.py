@@ -31,10 +31,13 @@ class ExchangeJournal:
         self._entries: deque[Entry] = deque(maxlen=keep)
         self._frames: deque[SentFrame] = deque(maxlen=keep_frames)
         self.last = 0
+        self.requests = 0
+        """How many requests have arrived."""
 
     def record(self, kind: str, at_ms: int, **fields: object) -> int:
         """Append one entry and return its number."""
         self.last += 1
+        self.requests += kind == "arrival"
         self._entries.append({"n": self.last, "at_ms": at_ms, "kind": kind, **fields})
         return self.last
 

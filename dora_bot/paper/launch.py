@@ -19,7 +19,9 @@ from dora_bot.paper.admin_actions import OPERATOR, TRADER
 from dora_bot.paper.auth import ApiKey, new_key_id, new_private_key, write_private_key
 from dora_bot.paper.engine import Exchange
 from dora_bot.paper.exchange_clock import ExchangeClock
+from dora_bot.paper.front_door import FrontDoor
 from dora_bot.paper.rate_limits import SHARDS, TIERS
+from dora_bot.paper.self_acting_faults import SelfActingFaults
 from dora_bot.paper.server import PREFIX, WS_PATH, TradingServer
 from dora_bot.paper.venue import Venue, VenueOptions
 from dora_bot.paper.world import World, build_world
@@ -88,6 +90,9 @@ class PaperExchange:
         self.venue.publish()
         self._token = secrets.token_urlsafe(24)
         self._runners: list[web.AppRunner] = []
+        self._doors: list[FrontDoor] = []
+        self._self_acting: SelfActingFaults | None = None
+        self.venue.turn = self._turn
         self._driver: asyncio.Task[None] | None = None
 
     def _build_world(self, engine: Exchange, now_ms: int) -> World:
@@ -108,7 +113,8 @@ class PaperExchange:
         port = await self._listen(trading.app(), self._options.port)
         admin_url = ""
         if self._options.admin:
-            admin = AdminServer(self.venue, self._token)
+            self._self_acting = SelfActingFaults(self.venue, self._doors[0])
+            admin = AdminServer(self.venue, self._token, self._self_acting)
             admin_port = await self._listen(admin.app(), self._options.admin_port)
             admin_url = f"http://{_HOST}:{admin_port}"
         self._driver = asyncio.create_task(self._drive())
@@ -133,8 +139,10 @@ class PaperExchange:
             self._driver.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._driver
-        for _, close in tuple(self.venue.sessions.values()):
-            close(1001)
+        for session in tuple(self.venue.sessions.values()):
+            session.hang_up(1001)
+        for door in self._doors:
+            await door.close()
         for runner in self._runners:
             await runner.cleanup()
         if self.venue.failure is not None:
@@ -142,7 +150,9 @@ class PaperExchange:
 
     def _make_key(self) -> tuple[str, Path]:
         self._state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        private, key_id = new_private_key(self._options.key_type), new_key_id()
+        private = new_private_key(self._options.key_type)
+        fixed = self._options.manual_clock_ms is not None
+        key_id = self.venue.new_id("key") if fixed else new_key_id()
         path = self._state_dir / "paper-exchange.pem"
         write_private_key(private, path)
         self.venue.add_key(ApiKey(key_id, TRADER, private.public_key()))
@@ -152,17 +162,25 @@ class PaperExchange:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         self._runners.append(runner)
+        door = FrontDoor(runner, _HOST)
+        self._doors.append(door)
         try:
-            await web.TCPSite(runner, _HOST, port).start()
+            return await door.open(port)
         except OSError as error:
             raise ConfigError(f"port {port} cannot be opened: {error.strerror}; choose another") from error
-        return int(runner.addresses[0][1])
+
+    def _turn(self, now_ms: int) -> None:
+        """The world acts, and what faults do by themselves."""
+        acting = self._self_acting
+        self.world.step(now_ms if acting is None else acting.world_ms(now_ms))
+        if acting is not None:
+            acting.step(now_ms)
 
     async def _drive(self) -> None:
         """Let the world act and the engine notice what fell due, at wall rate."""
         while self.venue.failure is None:
             try:
-                self.venue.applied(self.world.step)
+                self.venue.applied(self._turn)
             except Exception as failure:  # noqa: BLE001  # policy: the exchange stops
                 self.venue.failure = failure
             idle_s = (self.world.next_due_ms() - self.venue.now_ms()) / 1_000

@@ -201,8 +201,10 @@ class Lifecycle:
 
     # ── pauses ──────────────────────────────────────────────────────────────────────────────────
 
-    def pause(self, kind: Literal["trading", "exchange"], shard: int | None, *, on: bool) -> None:
-        """Orders that asked for it are cancelled when a pause begins."""
+    def pause(
+        self, kind: Literal["trading", "exchange"], shard: int | None, *, on: bool, keep_orders: bool
+    ) -> None:
+        """Orders that asked for it are cancelled when a pause begins, unless all are to be kept."""
         state = self._state
         paused = state.trading_paused if kind == "trading" else state.exchange_paused
         shards = set(state.shards) if shard is None else {shard}
@@ -211,7 +213,7 @@ class Lifecycle:
             return
         paused |= shards
         for market in state.markets.values():
-            if market.spec.exchange_index not in shards:
+            if keep_orders or market.spec.exchange_index not in shards:
                 continue
             for side in (market.bids, market.asks):
                 for price in list(side.best_first()):

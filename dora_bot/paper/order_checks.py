@@ -84,6 +84,8 @@ def check_group(
         return None
     shard = market.spec.exchange_index
     group = find_group(state, account, request.order_group_id, shard, request.subaccount)
+    if state.bend.group_refusal is not None:
+        raise Refused(*state.bend.group_refusal)
     if group.triggered:
         raise Refused(400, "exceeded_order_group_risk_limit")
     return group

@@ -35,6 +35,9 @@ from dora_bot.paper.state import TAPE_ACCOUNT, State
 TAIL_DELAY_MS = 500
 """How long an order lives that was created inside the tail of a cancel-all."""
 
+EXPIRY_RETRY_MS = 1_000
+"""How often expiries that are suspended look whether they still are."""
+
 
 class OrderEntry:
     """The write operations of members; every method is one step's body and may raise `Refused`."""
@@ -55,9 +58,13 @@ class OrderEntry:
             self._check_funds(account, market, request, may_take=crosses and not request.post_only)
         order = self._record(account, market, request)
         order.group = group
-        if request.post_only and crosses:
+        ghost_ms = state.bend.ghost_ms
+        if request.post_only and (crosses or ghost_ms is not None):
             self._matching.end(order, Reason.POST_ONLY)
-            self._report(order)
+            if ghost_ms:
+                state.at(state.now_ms + ghost_ms, partial(self._report, order))
+            else:
+                self._report(order)
             raise Refused(400, "invalid_order", details="post only cross")
         return self._receipt(order, self._run(order, request))
 
@@ -147,12 +154,18 @@ class OrderEntry:
     # ── expiry and the tail of a cancel-all ─────────────────────────────────────────────────────
 
     def _schedule_expiry(self, order: Order) -> None:
-        due_ms = order.expiration_ms + self._state.options.expiry_late_ms
+        due_ms = order.expiration_ms + (self._state.expiry_late_ms or 0)
         self._state.at(due_ms, partial(self._expire, order, order.expiration_ms))
 
     def _expire(self, order: Order, expiration_ms: int) -> None:
-        """Unless the order is gone or was given another expiry since."""
-        if order.status is OrderStatus.RESTING and order.expiration_ms == expiration_ms:
+        """Unless the order is gone or was given another expiry since, or expiries run late by now."""
+        if order.status is not OrderStatus.RESTING or order.expiration_ms != expiration_ms:
+            return
+        state, late_ms = self._state, self._state.expiry_late_ms
+        due_ms = state.now_ms + EXPIRY_RETRY_MS if late_ms is None else expiration_ms + late_ms
+        if due_ms > state.now_ms:
+            state.at(due_ms, partial(self._expire, order, expiration_ms))
+        else:
             self._matching.cancel(order, Reason.EXPIRY)
 
     def _is_swept(self, order: Order) -> bool:
@@ -276,19 +289,22 @@ class OrderEntry:
     def cancel_all(self, account: Account, subaccount: int | None) -> int:
         """Every order that may be cancelled now, on all shards; later ones within the tail go too."""
         state = self._state
-        cancelled = 0
-        for order in list(account.resting.values()):
-            if subaccount not in {None, order.subaccount}:
+        bend, cancelled = state.bend, 0
+        reached = list(account.resting.values())
+        for order in reached[: len(reached) - bend.spare_newest] if bend.spare_newest else reached:
+            shard = order.market.spec.exchange_index
+            if subaccount not in {None, order.subaccount} or not bend.reaches(shard):
                 continue
             try:
-                check_not_paused(state, order.market.spec.exchange_index, cancels_too=False)
+                check_not_paused(state, shard, cancels_too=False)
                 check_cancellable(order.market)
             except Refused:
                 continue  # what cannot be cancelled now stays; the reply is 204 all the same
             self._matching.cancel(order, Reason.NONE)
             cancelled += 1
-        if state.options.cancel_all_tail_ms and not account.house:
-            account.sweeps.append((subaccount, state.now_ms + state.options.cancel_all_tail_ms))
+        tail_ms = state.options.cancel_all_tail_ms if bend.tail_ms is None else bend.tail_ms
+        if tail_ms and not account.house:
+            account.sweeps.append((subaccount, state.now_ms + tail_ms))
         return cancelled
 
     # ── by the operator ─────────────────────────────────────────────────────────────────────────

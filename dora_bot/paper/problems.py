@@ -5,15 +5,22 @@ validation has only ``msg``, and a 429 carries a string. Clients meet all four, 
 speaks all four.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from dora_bot.paper.specs import Refused
 
 
-class Problem(Exception):  # noqa: N818  (an HTTP reply, not a failure of ours)
-    """An HTTP reply other than success: ``status`` and the JSON ``body``, ready to send."""
+class Raw(NamedTuple):
+    """A body that is not JSON of ours: a proxy's error page, or nothing at all."""
 
-    def __init__(self, status: int, body: dict[str, Any]) -> None:
+    data: bytes
+    content_type: str
+
+
+class Problem(Exception):  # noqa: N818  (an HTTP reply, not a failure of ours)
+    """An HTTP reply other than success: ``status`` and the JSON (or `Raw`) ``body``."""
+
+    def __init__(self, status: int, body: Any) -> None:
         super().__init__(f"{status} {body}")
         self.status = status
         self.body = body

@@ -4,8 +4,9 @@ Levels are integers of a thousandth of a token, so that a refill per second time
 exact and a client that computes its budget can use the last token of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 DEFAULT_COST = 10
@@ -85,6 +86,10 @@ class TokenBucket:
         self._at_ms = now_ms
         return self._level_e3
 
+    def fill(self, tokens: int) -> None:
+        """Set the level, whatever it was."""
+        self._level_e3 = min(tokens, self.capacity) * 1_000
+
     def take(self, cost: int) -> None:
         """Spend what `level_e3` has shown to be there."""
         self._level_e3 -= cost * 1_000
@@ -116,6 +121,20 @@ class AccountBuckets:
         for bucket in buckets:
             bucket.take(cost)
         return True
+
+    def alter(self, name: str, limits: Mapping[str, int | None], now_ms: int) -> Callable[[], None]:
+        """Put a bucket with another ``capacity``, ``refill`` (a second) or ``level`` in place of one.
+
+        Returns what puts the old one back. Raises KeyError for a bucket that is not there.
+        """
+        old = self._buckets[name]
+        level = old.level_e3(now_ms) // 1_000
+        given = {what: value for what, value in limits.items() if value is not None}
+        made = TokenBucket(given.get("capacity", old.capacity), given.get("refill", old.refill_per_s))
+        made.level_e3(now_ms)
+        made.fill(given.get("level", level))
+        self._buckets[name] = made
+        return partial(self._buckets.__setitem__, name, old)
 
     def levels(self, now_ms: int) -> dict[str, float]:
         """Tokens left by bucket, for people looking at the admin port."""

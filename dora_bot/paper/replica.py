@@ -2,16 +2,16 @@
 
 Every change is queued with its exchange time and applied once the replica's watermark has passed it. All
 surfaces (orders, fills, positions, settlements, balance) share one watermark, which is what
-``GET /exchange/user_data_timestamp`` reports. Without lag the same path is always up to date.
+``GET /exchange/user_data_timestamp`` reports. Without lag the same path is always up to date. A fork goes
+on from where the replica is with a lag of its own: what stale reads are made of.
 """
 
 from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 from dora_bot.paper.engine import Exchange
 from dora_bot.paper.events import EngineEvent, FillMade, OrderChanged, PositionChanged
-from dora_bot.paper.profiles import Profile
 from dora_bot.paper.specs import (
     FillView,
     OrderStatus,
@@ -20,6 +20,30 @@ from dora_bot.paper.specs import (
     PurseView,
     SettlementView,
 )
+
+
+class Lag(Protocol):
+    """How far a replica lies behind at a time."""
+
+    def read_lag_ms(self, now_ms: int) -> int: ...
+
+
+class FixedLag(NamedTuple):
+    """Always this far behind."""
+
+    lag_ms: int
+
+    def read_lag_ms(self, now_ms: int) -> int:  # noqa: ARG002  (the signature of every lag)
+        return self.lag_ms
+
+
+class Frozen(NamedTuple):
+    """Nothing after ``at_ms`` arrives."""
+
+    at_ms: int
+
+    def read_lag_ms(self, now_ms: int) -> int:
+        return max(now_ms - self.at_ms, 0)
 
 
 class Money(NamedTuple):
@@ -45,6 +69,13 @@ class AccountData:
         self.positions: dict[tuple[str, int], PositionView] = {}
         self.money = Money([], [])
 
+    def copy(self) -> Self:
+        made = type(self)()
+        made.orders, made.resting = dict(self.orders), dict(self.resting)
+        made.fills, made.positions = list(self.fills), dict(self.positions)
+        made.money = self.money
+        return made
+
     def take(self, what: OrderView | FillView | PositionView | Money) -> None:
         if isinstance(what, OrderView):
             self.orders[what.order_id] = what
@@ -60,15 +91,22 @@ class AccountData:
             self.money = what
 
 
+class Start(NamedTuple):
+    """Where a fork begins."""
+
+    accounts: dict[str, AccountData]
+    queue: deque[Change]
+    as_of_ms: int
+
+
 class Replica:
     """The lagging copy of every account that has keys."""
 
-    def __init__(self, engine: Exchange, profile: Profile) -> None:
+    def __init__(self, engine: Exchange, lag: Lag, start: Start | None = None) -> None:
         self._engine = engine
-        self._profile = profile
-        self._accounts: dict[str, AccountData] = {}
-        self._queue: deque[Change] = deque()
-        self._as_of_ms = 0
+        self._lag = lag
+        self._forks: list[Replica] = []
+        self._accounts, self._queue, self._as_of_ms = start or Start({}, deque(), 0)
 
     def watch(self, account: str, now_ms: int) -> None:
         """Start to copy this account's data (it has just been opened)."""
@@ -89,7 +127,7 @@ class Replica:
                 continue
             if event.account in self._accounts:
                 touched = True
-                self._queue.append(Change(event.now_ms, event.account, what))
+                self.push(Change(event.now_ms, event.account, what))
         if touched:
             self.record_money(now_ms)
 
@@ -97,11 +135,28 @@ class Replica:
         """Queue the balances and settlements as they are now."""
         for account in self._accounts:
             money = Money(self._engine.balance(account), self._engine.settlements(account))
-            self._queue.append(Change(now_ms, account, money))
+            self.push(Change(now_ms, account, money))
+
+    def push(self, change: Change) -> None:
+        """Queue one change, here and in every fork."""
+        self._queue.append(change)
+        for fork in self._forks:
+            fork.push(change)
+
+    def fork(self, lag: Lag) -> "Replica":
+        """A replica that knows what this one knows now and learns the rest with its own lag."""
+        accounts = {name: data.copy() for name, data in self._accounts.items()}
+        made = Replica(self._engine, lag, Start(accounts, self._queue.copy(), self._as_of_ms))
+        self._forks.append(made)
+        return made
+
+    def drop(self, fork: "Replica") -> None:
+        """Stop feeding a fork."""
+        self._forks.remove(fork)
 
     def as_of_ms(self, now_ms: int) -> int:
         """Apply what is old enough; everything up to the returned time is in the replica."""
-        self._as_of_ms = max(self._as_of_ms, now_ms - self._profile.read_lag_ms(now_ms))
+        self._as_of_ms = max(self._as_of_ms, now_ms - self._lag.read_lag_ms(now_ms))
         while self._queue and self._queue[0].at_ms <= self._as_of_ms:
             change = self._queue.popleft()
             self._accounts[change.account].take(change.what)

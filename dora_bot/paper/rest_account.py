@@ -28,8 +28,8 @@ def create_subaccount(call: Call) -> Reply:
 
 
 def get_subaccount_balances(call: Call) -> Reply:
-    as_of_ms = call.venue.replica.as_of_ms(call.now_ms)
-    purses = call.venue.replica.read(call.account, call.now_ms).money.purses
+    as_of_ms = call.venue.stale.as_of_ms(call.now_ms)
+    purses = call.data().money.purses
     return Reply(
         200,
         {

@@ -18,6 +18,9 @@ from dora_bot.paper.rate_limits import (
 from dora_bot.paper.wire_requests import Body, decode, peek
 
 if TYPE_CHECKING:
+    from dora_bot.paper.faults import Fault
+    from dora_bot.paper.replica import AccountData
+    from dora_bot.paper.specs import BookCut
     from dora_bot.paper.venue import Venue
 
 Item = TypeVar("Item")
@@ -34,7 +37,10 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, authenticated. ``key`` is None only on public endpoints called without a signature."""
+    """One request, authenticated. ``key`` is None only on public endpoints called without a signature.
+
+    ``stale`` is the fault that makes this read show the past.
+    """
 
     venue: "Venue"
     key: ApiKey | None
@@ -42,6 +48,18 @@ class Call:
     query: Sequence[tuple[str, str]]
     raw: bytes
     now_ms: int
+    stale: "Fault | None" = None
+
+    def data(self) -> "AccountData":
+        """The account as this read is to see it."""
+        stale = self.stale
+        source = self.venue.replica if stale is None else self.venue.stale.copy_for(stale)
+        return source.read(self.account, self.now_ms)
+
+    def book(self, ticker: str) -> "BookCut":
+        """A market's book as this read is to see it. Raises `Refused` 404."""
+        kept = self.venue.stale.book(self.stale, ticker, self.now_ms) if self.stale is not None else None
+        return kept or self.venue.engine.book(ticker)
 
     @property
     def account(self) -> str:

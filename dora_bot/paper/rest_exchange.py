@@ -43,7 +43,7 @@ def get_schedule(call: Call) -> Reply:  # noqa: ARG001  (every handler takes the
 
 
 def get_user_data_timestamp(call: Call) -> Reply:
-    return Reply(200, {"as_of_time": rfc3339(call.venue.replica.as_of_ms(call.now_ms))})
+    return Reply(200, {"as_of_time": rfc3339(call.venue.stale.as_of_ms(call.now_ms))})
 
 
 def get_series_fee_changes(call: Call) -> Reply:  # noqa: ARG001  (every handler takes the call)

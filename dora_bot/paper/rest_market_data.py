@@ -168,7 +168,7 @@ def get_orderbook(call: Call) -> Reply:
     depth = call.number("depth", "GetMarketOrderbook") or 0
     if not 0 <= depth <= 100:
         raise invalid_parameter("GetMarketOrderbook", "Depth", "lte" if depth > 0 else "gte")
-    book = call.venue.engine.book(call.path["ticker"])
+    book = call.book(call.path["ticker"])
     return Reply(200, {"orderbook_fp": orderbook_body(book, depth)})
 
 
@@ -180,7 +180,7 @@ def get_orderbooks(call: Call) -> Reply:
     bodies = []
     for ticker in dict.fromkeys(tickers):
         try:
-            book = call.venue.engine.book(ticker)
+            book = call.book(ticker)
         except Refused:
             continue
         bodies.append({"ticker": ticker, "orderbook_fp": orderbook_body(book)})

@@ -44,7 +44,7 @@ def get_orders(call: Call) -> Reply:
     status, subaccount, tickers = call.get("status"), call.subaccount(), _tickers(call, "GetOrders")
     if status and status not in tuple(OrderStatus):
         raise invalid_parameter("GetOrders", "Status", "oneof")
-    data = call.venue.replica.read(call.account, call.now_ms)
+    data = call.data()
     events = frozenset(call.listed("event_ticker"))
     source = data.resting if status == OrderStatus.RESTING else data.orders
     chosen = [
@@ -62,7 +62,7 @@ def get_orders(call: Call) -> Reply:
 
 
 def get_order(call: Call) -> Reply:
-    order = call.venue.replica.read(call.account, call.now_ms).orders.get(call.path["order_id"])
+    order = call.data().orders.get(call.path["order_id"])
     if order is None or call.subaccount() not in (None, order.subaccount):
         raise not_found()
     return Reply(200, {"order": order_body(order)})
@@ -73,7 +73,7 @@ def get_fills(call: Call) -> Reply:
     tickers, order_id, subaccount = _tickers(call, "GetFills"), call.get("order_id"), call.subaccount()
     chosen = [
         fill
-        for fill in reversed(call.venue.replica.read(call.account, call.now_ms).fills)
+        for fill in reversed(call.data().fills)
         if (not tickers or fill.ticker in tickers)
         and (not order_id or fill.order_id == order_id)
         and subaccount in (None, fill.subaccount)
@@ -101,7 +101,7 @@ def get_positions(call: Call) -> Reply:
         raise invalid_parameter("GetPositions", "CountFilter", "oneof")
     chosen = [
         position
-        for position in call.venue.replica.read(call.account, call.now_ms).positions.values()
+        for position in call.data().positions.values()
         if wanted in ("all", "settled" if position.settled_ms else "unsettled")
         and position.subaccount == subaccount
         and (not tickers or position.ticker in tickers)
@@ -125,7 +125,7 @@ def get_settlements(call: Call) -> Reply:
     tickers, event, subaccount = _tickers(call, "GetSettlements"), call.get("event_ticker"), call.subaccount()
     chosen = [
         settlement
-        for settlement in reversed(call.venue.replica.read(call.account, call.now_ms).money.settlements)
+        for settlement in reversed(call.data().money.settlements)
         if (not tickers or settlement.ticker in tickers)
         and (not event or settlement.event_ticker == event)
         and subaccount in (None, settlement.subaccount)
@@ -137,8 +137,8 @@ def get_settlements(call: Call) -> Reply:
 
 def get_balance(call: Call) -> Reply:
     subaccount = call.primary_subaccount()
-    as_of_ms = call.venue.replica.as_of_ms(call.now_ms)
-    data = call.venue.replica.read(call.account, call.now_ms)
+    as_of_ms = call.venue.stale.as_of_ms(call.now_ms)
+    data = call.data()
     purses = [
         purse
         for purse in data.money.purses

@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
 from aiohttp import WSMsgType, web
 
 from dora_bot.paper.auth import ApiKey
+from dora_bot.paper.damaged_replies import plain, send
 from dora_bot.paper.faults import Operation
-from dora_bot.paper.http_faults import Dropped, HttpFaults, describe, swallow
+from dora_bot.paper.http_faults import Dropped, HttpFaults, swallow
 from dora_bot.paper.problems import Problem, nested, refused
+from dora_bot.paper.request_faults import RequestFaults
 from dora_bot.paper.rest_base import Call, Endpoint, Reply
 from dora_bot.paper.routes import ENDPOINTS
 from dora_bot.paper.specs import Refused
@@ -39,6 +40,7 @@ class TradingServer:
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
         self._faults = HttpFaults(venue)
+        self._misbehaviour = RequestFaults(venue)
         self._connections = 0
 
     def app(self) -> web.Application:
@@ -56,13 +58,13 @@ class TradingServer:
         return handle
 
     async def _unknown(self, request: web.Request) -> web.StreamResponse:  # noqa: ARG002  (aiohttp's signature)
-        return _response(Reply(404, nested(404, "not_found", "not found").body))
+        return plain(Reply(404, nested(404, "not_found", "not found").body))
 
     async def _serve(self, request: web.Request, endpoint: Endpoint) -> web.StreamResponse:
         venue = self._venue
         raw = await request.read()
         key_id = request.headers.get("KALSHI-ACCESS-KEY", "")
-        operation = describe(request.method, request.path, request.query.items(), raw, key_id)
+        operation = venue.operations.request(request.method, request.path, request.query.items(), raw, key_id)
         number = venue.journal.record(
             "arrival",
             venue.now_ms(),
@@ -87,7 +89,7 @@ class TradingServer:
         if after_s:
             await asyncio.sleep(after_s)
         venue.journal.record("reply", venue.now_ms(), request=number, status=reply.status)
-        return _response(reply)
+        return await send(request, reply, self._faults.damage(operation, number))
 
     async def _applied(
         self, request: web.Request, endpoint: Endpoint, raw: bytes, operation: Operation, number: int
@@ -96,7 +98,7 @@ class TradingServer:
         await self._faults.before(operation, number)
         venue = self._venue
         try:
-            reply = self._apply(request, endpoint, raw)
+            reply = self._apply(request, endpoint, raw, operation, number)
         except Problem as problem:
             reply = Reply(problem.status, problem.body)
         except Refused as refusal:
@@ -107,7 +109,9 @@ class TradingServer:
         venue.journal.record("applied", venue.now_ms(), request=number, status=reply.status)
         return reply
 
-    def _apply(self, request: web.Request, endpoint: Endpoint, raw: bytes) -> Reply:
+    def _apply(
+        self, request: web.Request, endpoint: Endpoint, raw: bytes, operation: Operation, number: int
+    ) -> Reply:
         venue = self._venue
         key = self._authenticate(request, endpoint)
         query = list(request.query.items())
@@ -115,8 +119,8 @@ class TradingServer:
         def act(now_ms: int) -> Reply:
             call = Call(venue, key, request.match_info, query, raw, now_ms)
             if key is not None:
-                venue.charge(key.account, endpoint.bill(call, endpoint.cost))
-            return endpoint.handler(call)
+                venue.charge(key.account, endpoint.bill(call, endpoint.cost), operation)
+            return self._misbehaviour.handle(call, operation, number, endpoint.handler)
 
         return venue.applied(act)
 
@@ -139,11 +143,17 @@ class TradingServer:
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         venue = self._venue
+        key_id = request.headers.get("KALSHI-ACCESS-KEY", "")
+        refusal = venue.strike("ws.refuse", venue.operations.upgrade(key_id)) if venue.faults else None
+        accept_first = refusal is not None and "after_ms" in refusal.params
+        if refusal is not None and not accept_first:
+            status = refusal.whole("status", 502)
+            return plain(Reply(status, nested(status, "upgrade_refused").body))
         try:
             key = venue.keys.authenticate(request.headers, "GET", request.path, venue.now_ms())
         except Problem as problem:
-            return _response(Reply(problem.status, problem.body))
-        socket = web.WebSocketResponse(compress=False, max_msg_size=_MAX_MESSAGE)
+            return plain(Reply(problem.status, problem.body))
+        socket = web.WebSocketResponse(compress=False, max_msg_size=_MAX_MESSAGE, autoping=False)
         await socket.prepare(request)
         transport = request.transport
         if not isinstance(transport, asyncio.Transport):
@@ -157,15 +167,14 @@ class TradingServer:
             lambda frame, now_ms: venue.frame_sent(session.connection, frame, now_ms),
             lambda: session.terminate(25),
         )
-        session.bind(outbox.put)
-        closer = _Closer(socket, transport)
-        venue.join(session, closer.close)
+        session.bind(outbox.put, _Closer(socket, transport).close)
+        venue.join(session)
         venue.journal.record("ws_open", venue.now_ms(), connection=session.connection, key_id=key.key_id)
-        pinger = asyncio.create_task(_ping(socket))
+        if refusal is not None:
+            session.hang_up(refusal.whole("code", 1006), refusal.number("after_ms") / 1_000)
+        pinger = asyncio.create_task(self._ping(socket, session))
         try:
-            async for message in socket:
-                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    venue.applied(lambda _, data=message.data: session.receive(data))  # type: ignore[misc]  # mypy cannot type a lambda's default
+            await self._receive(socket, session)
         finally:
             pinger.cancel()
             outbox.close()
@@ -173,31 +182,34 @@ class TradingServer:
             venue.journal.record("ws_closed", venue.now_ms(), connection=session.connection)
         return socket
 
+    async def _receive(self, socket: web.WebSocketResponse, session: WsSession) -> None:
+        """Commands and pings until the connection ends."""
+        venue = self._venue
+        async for message in socket:
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                venue.applied(lambda _, data=message.data: session.receive(data))  # type: ignore[misc]  # mypy cannot type a lambda's default
+            elif message.type is WSMsgType.PING and not venue.frame_faults.mutes(session, "pongs"):
+                await socket.pong(message.data)
+
+    async def _ping(self, socket: web.WebSocketResponse, session: WsSession) -> None:
+        while True:
+            await asyncio.sleep(PING_EVERY_S)
+            if not self._venue.frame_faults.mutes(session, "pings"):
+                await socket.ping(PING_BODY)
+
 
 class _Closer:
-    """Ends a connection with a close code; 1006 cuts it without a word."""
+    """Ends a connection with a close code, at once or a little later; 1006 cuts it without a word."""
 
     def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
         self._socket = socket
         self._transport = transport
         self._task: asyncio.Task[Any] | None = None
 
-    def close(self, code: int) -> None:
-        if code == 1006:
+    def close(self, code: int, after_s: float = 0.0) -> None:
+        if after_s:
+            asyncio.get_running_loop().call_later(after_s, self.close, code)
+        elif code == 1006:
             self._transport.abort()
         else:
             self._task = asyncio.ensure_future(self._socket.close(code=code))
-
-
-async def _ping(socket: web.WebSocketResponse) -> None:
-    while True:
-        await asyncio.sleep(PING_EVERY_S)
-        await socket.ping(PING_BODY)
-
-
-def _response(reply: Reply) -> web.Response:
-    if reply.body is None:
-        return web.Response(status=reply.status)
-    return web.Response(
-        status=reply.status, body=msgspec.json.encode(reply.body), content_type="application/json"
-    )

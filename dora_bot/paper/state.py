@@ -10,6 +10,7 @@ from random import Random
 
 from dora_bot.models import FeeTerms, Side
 from dora_bot.paper.accounts import Account, Holding
+from dora_bot.paper.bend import NO_BEND, Bend
 from dora_bot.paper.events import (
     BookChanged,
     EngineEvent,
@@ -44,6 +45,9 @@ class State:
 
     def __init__(self, seed: int, options: EngineOptions) -> None:
         self.options = options
+        self.bend: Bend = NO_BEND
+        self.expiry_late_ms: int | None = options.expiry_late_ms
+        """How late expiries are noticed; None: not at all for now."""
         self.rng = Random(seed)
         self.now_ms = 0
         self.clock = 0

@@ -9,21 +9,29 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from dora_bot.paper.auth import ApiKey, KeyRing, SkewWindow
+from dora_bot.paper.conditions import Condition
 from dora_bot.paper.engine import Exchange
 from dora_bot.paper.events import EngineEvent, OrderChanged, PositionChanged, TradePrinted
 from dora_bot.paper.exchange_clock import ExchangeClock
-from dora_bot.paper.faults import FaultBox
+from dora_bot.paper.faults import Fault, FaultBox, Operation
+from dora_bot.paper.frame_faults import FrameFaults
 from dora_bot.paper.journal import ExchangeJournal
+from dora_bot.paper.operations import Operations
 from dora_bot.paper.problems import too_many_requests
 from dora_bot.paper.profiles import Profile
 from dora_bot.paper.rate_limits import TIERS, AccountBuckets
+from dora_bot.paper.read_faults import StaleReads
 from dora_bot.paper.replica import Replica
 from dora_bot.paper.rest_base import Bill
+from dora_bot.paper.specs import OrderView, Refused
 from dora_bot.paper.wire import stable_uuid
 from dora_bot.paper.ws_frames import Frame
-from dora_bot.paper.ws_hub import Hub, Subscription
+from dora_bot.paper.ws_hub import Hub
 from dora_bot.paper.ws_session import WsSession
 from dora_bot.units import count_text, price_text
+
+TRADER = "trader"
+"""The account whose key the launch announces."""
 
 Result = TypeVar("Result")
 
@@ -51,13 +59,17 @@ class Venue:
         self.keys = KeyRing(options.window)
         self.buckets: dict[str, AccountBuckets] = {}
         self.journal = ExchangeJournal()
-        self.faults = FaultBox(options.seed)
+        self.faults = FaultBox(options.seed, self.now_ms, self._holds)
+        self.operations = Operations(self._find_order)
         self.replica = Replica(engine, self.profile)
+        self.stale = StaleReads(self)
         self.hub = Hub(engine)
-        self.sessions: dict[int, tuple[WsSession, Callable[[int], None]]] = {}
+        self.frame_faults = FrameFaults(self)
+        self.sessions: dict[int, WsSession] = {}
+        self.turn: Callable[[int], None] = lambda _now_ms: None
+        """Lets the world and the self-acting faults act; whoever drives the exchange sets it."""
         self.failure: Exception | None = None
         """What broke the exchange, if anything did; the driver stops on it."""
-        self._gaps: dict[tuple[int, int], int] = {}
         self._transfer_ids: set[tuple[str, str]] = set()
         self._ids = 0
 
@@ -72,9 +84,11 @@ class Venue:
     def add_key(self, key: ApiKey) -> None:
         self.keys.add(key)
 
-    def charge(self, account: str, bill: Bill) -> None:
-        """Bill a call. Raises the 429 problem and takes nothing where a bucket cannot pay."""
+    def charge(self, account: str, bill: Bill, operation: Operation) -> None:
+        """Bill a call. Raises the 429 problem and takes nothing where a bucket cannot pay, or a fault says so."""
         names, cost = bill
+        if self.strike("rate.deny", {**operation, "bucket": frozenset(names)}) is not None:
+            raise too_many_requests()
         if not self.buckets[account].take(names, cost, self.now_ms()):
             raise too_many_requests()
 
@@ -114,6 +128,7 @@ class Venue:
             self.replica.record(events, self.engine.now_ms)
             self._journal_matches(events)
             self._journal_accounts(events)
+            self.stale.keep_books(self.engine.now_ms)
             self.hub.publish(events)
 
     def _journal_matches(self, events: Iterable[EngineEvent]) -> None:
@@ -163,53 +178,41 @@ class Venue:
 
     # ── connections ─────────────────────────────────────────────────────────────────────────────
 
-    def join(self, session: WsSession, close: Callable[[int], None]) -> None:
-        """A connection is up; ``close(code)`` ends it."""
-        self.sessions[session.connection] = (session, close)
+    def join(self, session: WsSession) -> None:
+        """A connection is up."""
+        self.sessions[session.connection] = session
 
     def leave(self, session: WsSession) -> None:
         session.close()
+        self.frame_faults.forget(session.connection)
         self.sessions.pop(session.connection, None)
 
     def frame_sent(self, connection: int, frame: Frame, now_ms: int) -> None:
         head = (frame.sid, frame.seq, frame.type, frame.ticker)
         self.journal.frame(now_ms, connection, head, dropped=False)
 
-    def frame_lost(self, session: WsSession, sub: Subscription, frame: Frame) -> bool:
-        """Whether a fault swallows this frame (its number is spent) or ends the connection with it."""
+    # ── faults ──────────────────────────────────────────────────────────────────────────────────
+
+    def strike(
+        self, kind: str, operation: Operation, phase: str | None = None, *, how: str = "", **about: object
+    ) -> Fault | None:
+        """The fault of this kind that strikes the operation, if one does; journalled with ``about``."""
         if not self.faults:
-            return False
-        operation = {
-            "channel": frozenset({sub.channel}),
-            "sid": frozenset({str(sub.sid)}),
-            "ticker": frozenset({frame.ticker}),
-            "key_id": frozenset({session.key_id}),
-        }
-        closing = self.faults.strike("ws.close", operation)
-        if closing is not None:
-            self._fault_hit(closing.fault_id, closing.kind, session.connection)
-            self.sessions[session.connection][1](int(closing.params.get("code", 1006)))
-            return True
-        place = (session.connection, sub.sid)
-        gap = self.faults.strike("ws.gap", operation) if not self._gaps.get(place) else None
-        if gap is not None:
-            self._fault_hit(gap.fault_id, gap.kind, session.connection)
-            self._gaps[place] = int(gap.params.get("n", 1))
-        if not self._gaps.get(place):
-            return False
-        self._gaps[place] -= 1
-        self.journal.frame(
-            self.now_ms(), session.connection, (frame.sid, frame.seq, frame.type, frame.ticker), dropped=True
-        )
-        return True
+            return None
+        fault = self.faults.strike(kind, operation, phase, how)
+        if fault is not None:
+            self.fault_hit(fault, **about)
+        return fault
 
-    def close_matching(self, fault_id: str, key_id: str, code: int) -> int:
-        """End every connection (of one key, or all where empty) for a fault; returns how many there were."""
-        struck = [entry for entry in self.sessions.values() if key_id in ("", entry[0].key_id)]
-        for session, close in struck:
-            self._fault_hit(fault_id, "ws.close", session.connection)
-            close(code)
-        return len(struck)
+    def fault_hit(self, fault: Fault, **about: object) -> None:
+        """A fault strikes: into the journal."""
+        self.journal.record("fault", self.now_ms(), fault_id=fault.fault_id, fault=fault.kind, **about)
 
-    def _fault_hit(self, fault_id: str, kind: str, connection: int) -> None:
-        self.journal.record("fault", self.now_ms(), fault_id=fault_id, fault=kind, connection=connection)
+    def _holds(self, text: str) -> bool:
+        return Condition(text).holds(self, TRADER)
+
+    def _find_order(self, order_id: str) -> OrderView | None:
+        try:
+            return self.engine.order(order_id)
+        except Refused:
+            return None

@@ -16,7 +16,8 @@ class Frame(NamedTuple):
     """One frame up to its sending time. ``sid`` and ``seq`` are 0 where the frame has none.
 
     Frames of one ``lane`` leave in order. It is the subscription, also of a ``subscribed`` frame, which
-    has no ``sid`` of its own but must precede the subscription's data.
+    has no ``sid`` of its own but must precede the subscription's data. A fault may add ``delay_s`` to its way;
+    where ``sent_ms`` is set, the frame was stamped with that time before the delay.
     """
 
     type: str
@@ -25,6 +26,8 @@ class Frame(NamedTuple):
     ticker: str
     body: bytes
     lane: int
+    delay_s: float = 0.0
+    sent_ms: int = 0
 
 
 def encode(message: Any) -> bytes:

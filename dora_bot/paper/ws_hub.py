@@ -168,7 +168,7 @@ class Hub:
 
     def _book_changed(self, event: BookChanged) -> None:
         variants: dict[tuple[bool, bool], bytes] = {}
-        for sub in self._by_market.get(("orderbook_delta", event.ticker), ()):
+        for sub in tuple(self._by_market.get(("orderbook_delta", event.ticker), ())):
             variant = (sub.yes_price, sub.owns(event.account, event.subaccount))
             message = variants.get(variant)
             if message is None:

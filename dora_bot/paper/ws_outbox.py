@@ -50,7 +50,7 @@ class Outbox:
 
     def put(self, frame: Frame) -> None:
         """Send after the profile's delay, behind every earlier frame of the same subscription."""
-        delay = self._profile.frame_delay_s()
+        delay = self._profile.frame_delay_s() + frame.delay_s
         waits_for = self._last_due.get(frame.lane, 0.0)
         now = self._loop.time()
         if not delay and waits_for <= now:
@@ -99,7 +99,9 @@ class Outbox:
         now_ms = self._now_ms()
         for frame in self._ready:
             self._sent(frame, now_ms)
-        self._transport.write(b"".join([text_frame(frame.body, now_ms) for frame in self._ready]))
+        self._transport.write(
+            b"".join([text_frame(frame.body, frame.sent_ms or now_ms) for frame in self._ready])
+        )
         self._ready.clear()
         if self._transport.get_write_buffer_size() > BUFFER_LIMIT:
             self._overflowed()

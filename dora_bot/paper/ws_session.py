@@ -65,6 +65,9 @@ class WsSession:
         self.subaccount = key.subaccount
         self.key_id = key.key_id
         self.connection = connection
+        self.dead = False
+        """A fault made this connection half-open: nothing is sent, nothing that comes is read."""
+        self._hang_up: Callable[[int, float], None] = lambda _code, _after_s: None
         self._put: Callable[[Frame], None] = lambda _: None
         self._subs: dict[int, Subscription] = {}
         self._last_sid = 0
@@ -75,8 +78,14 @@ class WsSession:
             "list_subscriptions": self._list,
         }
 
-    def bind(self, put: Callable[[Frame], None]) -> None:
+    def bind(self, put: Callable[[Frame], None], hang_up: Callable[[int, float], None] | None = None) -> None:
+        """``hang_up(code, after_s)`` ends the connection."""
         self._put = put
+        self._hang_up = hang_up or self._hang_up
+
+    def hang_up(self, code: int, after_s: float = 0.0) -> None:
+        """End the connection; 1006 cuts it without a word."""
+        self._hang_up(code, after_s)
 
     def close(self) -> None:
         """The connection is gone."""
@@ -84,11 +93,16 @@ class WsSession:
             self._venue.hub.drop(sub)
         self._subs.clear()
 
-    def terminate(self, code: int) -> None:
-        """End every subscription with a terminal error (10 or 25); the socket lives on."""
-        for sub in tuple(self._subs.values()):
-            self._error(0, CommandRefused(code, sub))
+    def terminate(self, code: int, *subs: Subscription) -> None:
+        """End these subscriptions (all without any) with a terminal error (10 or 25); the socket lives on."""
+        for sub in subs or tuple(self._subs.values()):
+            message = encode({"code": code, "msg": ERRORS[code]})
+            self._put(frame("error", message, sid=sub.sid, seq=sub.next_seq()))
             self._end(sub)
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        return tuple(self._subs.values())
 
     # ── frames out ──────────────────────────────────────────────────────────────────────────────
 
@@ -97,9 +111,8 @@ class WsSession:
         self._emit(sub, frame(kind, message, sid=sub.sid, seq=sub.data_seq(), ticker=ticker))
 
     def _emit(self, sub: Subscription, made: Frame) -> None:
-        if self._venue.frame_lost(self, sub, made):
-            return
-        self._put(made)
+        for one in self._venue.frame_faults.through(self, sub, made):
+            self._put(one)
 
     def _reply(
         self, kind: str, cid: int, message: object | None, sub: Subscription | None = None, ticker: str = ""
@@ -107,7 +120,8 @@ class WsSession:
         """Answer a command; scoped to a sequenced subscription, the answer takes a number."""
         encoded = None if message is None else encode(message)
         if sub is None:
-            self._put(frame(kind, encoded, cid=cid))
+            if not self._venue.frame_faults.mutes(self, "replies"):
+                self._put(frame(kind, encoded, cid=cid))
         else:
             self._emit(sub, frame(kind, encoded, sid=sub.sid, seq=sub.next_seq(), cid=cid, ticker=ticker))
 
@@ -121,6 +135,8 @@ class WsSession:
 
     def receive(self, text: str | bytes) -> None:
         """Execute one command; whatever is wrong with it is answered with an error frame."""
+        if self.dead:
+            return
         cid = 0
         try:
             command = _decoded(text)
@@ -172,7 +188,8 @@ class WsSession:
             sub.quiet_ack = params.get("skip_ticker_ack") is True
             self._subs[sub.sid] = sub
         message = encode({"channel": channel, "sid": sub.sid})
-        self._put(frame("subscribed", message, cid=cid, lane=sub.sid))
+        if not self._venue.frame_faults.mutes(self, "replies"):
+            self._put(frame("subscribed", message, cid=cid, lane=sub.sid))
         self._venue.hub.listen(sub, wanted)
         return sub, [ticker for ticker in wanted or () if ticker not in known]
 
