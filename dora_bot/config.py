@@ -5,9 +5,10 @@ Money and counts are converted to integers once, here. Unknown attributes of an 
 the bot's own answers to the editor, so that a misspelt parameter cannot be silently ignored.
 """
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -34,6 +35,8 @@ _HOSTS = {
         "wss://external-api-ws.kalshi.com/trade-api/ws/v2",
     ),
 }
+_RESERVED = frozenset({"DORA_CONTROL_PORT", "DORA_CONTROL_TOKEN_PATH"})
+"""Names that the interface promises and this version needs not: one environment fits every version."""
 _PREFIXES = {"paper": "dora_paper_", "demo": "dora_demo_", "live": "dora_"}
 
 
@@ -110,6 +113,18 @@ class MarketConfig(_Item):
         return self
 
 
+def disabled(ticker: str) -> MarketConfig:
+    """What stands for a market without an item: nothing is quoted there and no position may grow."""
+    return MarketConfig.model_construct(
+        market_id=ticker,
+        enabled=False,
+        max_inventory_yes_e2=0,
+        max_inventory_no_e2=0,
+        min_spread_e4=5_000,
+        quote_size_e2=1,
+    )
+
+
 class GlobalConfig(_Item):
     """The item ``global_config`` of ``dora_state``."""
 
@@ -132,6 +147,11 @@ class Ceilings:
     max_contracts_per_market_e2: int = 100_000
     max_total_exposure_e6: int = 100_000_000_000
     max_markets: int = 2_000
+    source: str = field(default="paper defaults", compare=False)
+    """The file and its hash, so that a log tells under which limits a bot traded."""
+
+
+_LIMITS = frozenset({"max_contracts_per_market", "max_total_exposure", "max_markets"})
 
 
 def market_config(item: Mapping[str, Any], ceilings: Ceilings) -> MarketConfig:
@@ -163,18 +183,43 @@ def _validated(kind: type[ItemKind], item: Mapping[str, Any], what: str) -> Item
             {k.strip(): v for k, v in item.items() if k.strip() not in STATUS_ATTRIBUTES}
         )
     except ValidationError as error:
-        raise ConfigError(f"{what}: {_first_problem(error)}") from error
+        where, problem = _first_problem(error, kind)
+        raise ConfigError(f"{what}: {where}{problem}") from error
 
 
-def _first_problem(error: ValidationError) -> str:
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def decimals(field_name: str) -> int:
+    """The decimals that a field's integer carries: 4 for ``min_spread_e4``, 0 for one without a suffix."""
+    return {"_e2": 2, "_e4": 4, "_e6": 6}.get(field_name[-3:], 0)
+
+
+def _first_problem(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]:
+    """The attribute (empty if it is none in particular) and what is wrong with it, in the units people write."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
-        return f"{where} is missing"
+        return where, " is missing"
     if first["type"] == "extra_forbidden":
-        return f"{where} is not a known attribute"
+        return where, " is not a known attribute"
+    if first["type"] in _BOUNDS:
+        key, words = _BOUNDS[first["type"]]
+        names = (name for name, info in kind.model_fields.items() if where in (name, info.alias))
+        places = decimals(next(names, where))
+        bound, given = (_written(value, places) for value in (first["ctx"][key], first["input"]))
+        return where, f" must be {words} {bound} (got {given})"
     text = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {text} (got {first['input']!r:.60})" if where else text
+    return where, f": {text} (got {first['input']!r:.60})" if where else text
+
+
+def _written(value: object, places: int) -> str:
+    return f"{Decimal(str(value)).scaleb(-places).normalize():f}"
 
 
 class Settings(BaseModel):
@@ -191,8 +236,6 @@ class Settings(BaseModel):
     table_prefix: str = ""
     state_dir: Path = Path(".dora")
     ceilings_path: Path | None = None
-    control_port: int = Field(default=8080, ge=0, le=65_535)
-    control_token_path: Path | None = None
     feed: Literal["ws", "rest"] = "ws"
 
     @model_validator(mode="before")
@@ -205,14 +248,16 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        named = {k.removeprefix("DORA_").lower(): v for k, v in environ.items() if k.startswith("DORA_")}
+        ours = {k for k in environ if k.startswith("DORA_")} - _RESERVED
+        named = {k.removeprefix("DORA_").lower(): environ[k] for k in ours}
         unknown = sorted(set(named) - set(cls.model_fields))
         if unknown:
             raise ConfigError(f"unknown environment variable DORA_{unknown[0].upper()}; known: {_known(cls)}")
         try:
             return cls.model_validate(named)
         except ValidationError as error:
-            raise ConfigError(f"environment: DORA_{_first_problem(error)}") from error
+            where, problem = _first_problem(error, cls)
+            raise ConfigError(f"environment: DORA_{where.upper()}{problem}") from error
 
     @property
     def order_prefix(self) -> str:
@@ -244,11 +289,18 @@ class Settings(BaseModel):
                 raise ConfigError("DORA_CEILINGS_PATH is required for live trading")
             return Ceilings()
         try:
-            raw = tomllib.loads(self.ceilings_path.read_text(encoding="utf-8"))
+            content = self.ceilings_path.read_bytes()
+            raw = tomllib.loads(content.decode())
+            if unknown := sorted(raw.keys() - _LIMITS):
+                raise ConfigError(
+                    f"ceilings file {self.ceilings_path}: {unknown[0]} is not a known limit; "
+                    f"known: {', '.join(sorted(_LIMITS))}"
+                )
             return Ceilings(
                 max_contracts_per_market_e2=int(Decimal(str(raw["max_contracts_per_market"])) * 100),
                 max_total_exposure_e6=int(Decimal(str(raw["max_total_exposure"])) * 1_000_000),
                 max_markets=int(raw["max_markets"]),
+                source=f"{self.ceilings_path} sha256 {hashlib.sha256(content).hexdigest()}",
             )
         except OSError as error:
             raise ConfigError(f"ceilings file {self.ceilings_path}: {error.strerror}") from error

@@ -67,7 +67,6 @@ class Session:
             "DORA_KALSHI_KEY_ID": venue["key_id"],
             "DORA_KALSHI_PRIVATE_KEY_PATH": venue["private_key_path"],
             "DORA_STATE_DIR": str(self.folder / "bot"),
-            "DORA_CONTROL_PORT": "0",
         }
 
     def _watch(self, bot: Child, disturbances: Disturbances, clock: Clock) -> int:
