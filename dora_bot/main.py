@@ -5,6 +5,7 @@
 A halt needs no path of its own: HALTED wishes nothing, so the diff cancels everything until the exchange agrees.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -50,6 +51,7 @@ class Bot:
     published: View | None = None
     stopping: str = ""
     undurable: str = ""
+    backlog: deque[object] = field(default_factory=deque)
     woken: Instant | None = None
     ticks: int = 0
 
@@ -89,8 +91,13 @@ class Bot:
             self.undurable = f"journal: {error}"
 
     def observe(self, events: Iterable[object], now: Instant) -> None:
-        """Take in everything that happened; a read of the account is reconciled, the rest is applied."""
-        for event in events:
+        """Take in everything that happened; a read of the account is reconciled, the rest is applied.
+
+        An event that fails is given up with its tick; those behind it wait for the next one.
+        """
+        self.backlog.extend(events)
+        while self.backlog:
+            event = self.backlog.popleft()
             if isinstance(event, AccountRead):
                 result = self.reconciler.apply(event, self.state, now)
                 self.telemetry.emit(result)

@@ -152,8 +152,8 @@ def _after_amend(order: OwnOrder, amend: Amend, outcome: Outcome, now: Instant) 
         return replace(order, state=OrderState.UNKNOWN)
     if outcome.kind is not OutcomeKind.ACCEPTED:
         return replace(order, state=OrderState.RESTING, pending=None)
-    # An amend's own ``fill_count`` is what the amend filled, so the order's total follows from what remains.
-    filled = order.reported_e2
+    # ``fill_count`` of an amend may be only what the amend itself filled; what remains tells the order's total.
+    filled = max(order.reported_e2, outcome.filled_e2 or 0)
     if outcome.remaining_e2 is not None:
         filled = max(filled, amend.total_e2 - outcome.remaining_e2)
     order = replace(

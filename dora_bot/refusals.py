@@ -1,6 +1,6 @@
 """Cooling down: a market whose orders the exchange refuses gets a rest before the next try."""
 
-from dora_bot.models import Instant, Outcome, OutcomeKind
+from dora_bot.models import Cancel, Instant, Outcome, OutcomeKind
 
 COOL_MS = 1_000
 """After one refusal: time for a newer book, so that the next try is not the same one."""
@@ -23,6 +23,8 @@ class Refusals:
 
     def note(self, outcome: Outcome, now: Instant) -> None:
         ticker = outcome.action.ticker
+        if isinstance(outcome.action, Cancel):
+            return
         if outcome.kind is OutcomeKind.ACCEPTED:
             self._in_a_row.pop(ticker, None)
         elif outcome.kind is OutcomeKind.REFUSED:

@@ -232,8 +232,11 @@ def check_reduce_only(case: _Case) -> str:
 
 
 def check_self_cross(case: _Case) -> str:
-    """Our bid stays below our ask, counting orders whose fate is unknown."""
+    """Our bid stays below our ask, counting orders whose fate is unknown and what this tick has approved."""
     sign = case.action.side.sign
+    for side, price, count in case.tally.resting(case.market):
+        if side is not case.action.side and count and (price - case.action.price_e4) * sign <= 0:
+            return f"would cross our own {side} at {price_text(price)}"
     for order in case.market.orders:
         if order.live and order.side is not case.action.side:
             prices = {order.price_e4}

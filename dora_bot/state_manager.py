@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from dora_bot import own_orders, valuation
 from dora_bot.accounting import apply_fill, apply_settlement
-from dora_bot.config import GlobalConfig, MarketConfig
+from dora_bot.config import GlobalConfig, MarketConfig, disabled
 from dora_bot.events import (
     BookDelta,
     BookLost,
@@ -34,6 +34,7 @@ from dora_bot.models import (
     BookView,
     ExchangeStatus,
     Fill,
+    Hold,
     Instant,
     Market,
     MarketStatus,
@@ -129,6 +130,8 @@ class StateManager:
             )
 
     def _on_feed_up(self, _event: FeedUp, _now: Instant) -> None:
+        # What was read by REST until now is as old as that; the new connection's snapshots follow.
+        self.books.lose_all("a new connection")
         self._feed_up = True
 
     def _on_feed_down(self, event: FeedDown, _now: Instant) -> None:
@@ -251,7 +254,7 @@ class StateManager:
         views = {
             ticker: self._market_view(self._markets[ticker], tuple(by_ticker.get(ticker, ())), now)
             for ticker in sorted(wanted)
-            if ticker in self._markets and self._config_of(ticker) is not None
+            if ticker in self._markets
         }
         equity = valuation.banked_e6(self.positions) + sum(self._unrealised(t) for t in self.positions)
         self._day = self._day.rolled(valuation.utc_date(now.exchange_ms), equity)
@@ -276,18 +279,17 @@ class StateManager:
             ),
         )
 
-    def _config_of(self, ticker: str) -> MarketConfig | None:
-        """The market's config; one that was deleted while we hold something there counts as disabled."""
+    def _config_of(self, ticker: str) -> MarketConfig:
+        """The market's config; without an item it counts as disabled, and what we hold there is still counted."""
         found = self._configs.get(ticker)
         if found is not None:
             self._last_configs[ticker] = found
             return found
         last = self._last_configs.get(ticker)
-        return last.model_copy(update={"enabled": False}) if last is not None else None
+        return disabled(ticker) if last is None else last.model_copy(update={"enabled": False})
 
     def _market_view(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> MarketView:
         config = self._config_of(market.ticker)
-        assert config is not None
         book = self.books.view(market.ticker, orders)
         self._marks[market.ticker] = valuation.mark(book, self._marks.get(market.ticker))
         position = self.positions.get(market.ticker, Position(market.ticker))
@@ -335,7 +337,7 @@ class StateManager:
     def _reduce_only(self, market: Market) -> str:
         """Why this market may only get smaller; empty if it may be quoted as the whole bot may."""
         for halt in self._halts.halts:
-            if halt.scope in (market.ticker, f"event#{market.event_ticker}"):
+            if halt.hold is Hold.REDUCE_ONLY and halt.scope in _scopes(market):
                 return f"{halt.halt_id}: {halt.reason}"
         return "its config item is not valid" if market.ticker in self._outdated else ""
 
@@ -348,6 +350,9 @@ class StateManager:
 
     def _frozen(self, market: Market, now: Instant) -> str:
         """Why nothing of ours may rest in this market now."""
+        for halt in self._halts.halts:
+            if halt.hold is not Hold.REDUCE_ONLY and halt.scope in _scopes(market):
+                return f"{halt.halt_id}: {halt.reason}"
         if market.ticker in self.disputed:
             return f"position in dispute: {self.disputed[market.ticker]}"
         if market.exchange_index in self._status.paused_shards:
@@ -355,6 +360,11 @@ class StateManager:
         if market.close_ms and now.exchange_ms > market.close_ms - CLOSE_MARGIN_MS:
             return "the market is about to close"
         return ""
+
+
+def _scopes(market: Market) -> tuple[str, str]:
+    """What a halt of one market, or of its event, names."""
+    return market.ticker, f"event#{market.event_ticker}"
 
 
 _LIFECYCLE_STATUS = {

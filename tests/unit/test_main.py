@@ -431,6 +431,14 @@ def test_an_order_the_exchange_took_away_is_quoted_again_by_evidence_only(bench:
 # ── start and stop ──────────────────────────────────────────────────────────────────────────────
 
 
+def test_an_event_that_fails_takes_no_other_event_with_it(bench: Bench) -> None:
+    bench.tick()
+    with pytest.raises(KeyError):
+        bench.bot.observe([object(), HaltsChanged((halt(),))], bench.clock.now())
+    bench.bot.observe([], bench.clock.now())
+    assert bench.bot.state.view(bench.clock.now()).halts == (halt(),)
+
+
 def test_stopping_wishes_nothing_and_cancels_everything(bench: Bench) -> None:
     bench.bot.stopping = "SIGTERM"
     report = bench.tick()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dora_bot.models import Outcome, OutcomeKind, Place, Side
+from dora_bot.models import Cancel, Outcome, OutcomeKind, Place, Side
 from dora_bot.refusals import COOL_MS, FREEZE_AFTER, FREEZE_MS, PAUSE_MS, Refusals
 from tests.fakes.core import NOW, T, later
 from tests.fakes.manual_clock import NOON_MS
@@ -53,3 +53,10 @@ def test_a_pause_is_waited_out_without_a_storm(code: str) -> None:
 @pytest.mark.parametrize("kind", [OutcomeKind.UNKNOWN, OutcomeKind.DENIED_LOCALLY])
 def test_what_was_not_refused_counts_for_nothing(kind: OutcomeKind) -> None:
     assert rest_after(outcome(kind)) == 0
+
+
+def test_cancels_neither_count_nor_begin_the_count_anew() -> None:
+    withdrawn = Cancel("c1", "o1", T, 0)
+    refused, taken = (Outcome(withdrawn, kind) for kind in (OutcomeKind.REFUSED, OutcomeKind.ACCEPTED))
+    assert rest_after(refused) == 0
+    assert rest_after(*[outcome()] * (FREEZE_AFTER - 1), taken, outcome()) == FREEZE_MS

@@ -130,6 +130,11 @@ def test_our_bid_stays_below_our_ask_whatever_the_asks_state(state: OrderState) 
     assert refusals(vet(market_view(ask), place(price_e4=4_400))) == []
 
 
+def test_two_writes_of_one_tick_must_not_cross_each_other() -> None:
+    verdict = vet(market_view(), place(price_e4=4_500), place(Side.ASK, 4_400))
+    assert refusals(verdict) == ["check_self_cross"]
+
+
 def test_an_amend_in_doubt_crosses_at_its_old_and_at_its_new_price() -> None:
     ask = own(Side.ASK, 4_700, state=OrderState.UNKNOWN)
     ask = replace(ask, pending=amend(ask, price_e4=4_400))

@@ -30,6 +30,7 @@ from dora_bot.models import (
     ExchangeOrder,
     ExchangeStatus,
     Fill,
+    Hold,
     MarketStatus,
     Outcome,
     OutcomeKind,
@@ -424,6 +425,17 @@ def test_status_halts_config_and_feed_are_in_the_view() -> None:
     assert view.global_config == limits()
 
 
+@pytest.mark.parametrize("scope", [T, "event#EVT"])
+def test_a_pause_of_a_market_or_its_event_freezes_it_and_reducing_only_does_not(scope: str) -> None:
+    state = manager()
+    feed(state, HaltsChanged((halt("flatten", hold=Hold.PAUSED, scope=scope),)))
+    assert (seen(state).frozen, seen(state).reduce_only) == ("H1: flatten", "")
+    feed(state, HaltsChanged((halt("loss", hold=Hold.REDUCE_ONLY, scope=scope),)))
+    assert (seen(state).frozen, seen(state).reduce_only) == ("", "H1: loss")
+    feed(state, HaltsChanged((halt("elsewhere", hold=Hold.PAUSED, scope="KXB"),)))
+    assert (seen(state).frozen, seen(state).reduce_only) == ("", "")
+
+
 def test_a_paused_shard_freezes_its_markets_only() -> None:
     state = manager()
     feed(state, StatusChanged(ExchangeStatus(active=True, trading=True, paused_shards=frozenset({1}))))
@@ -481,6 +493,21 @@ def test_a_market_deleted_from_the_config_counts_as_disabled_while_something_is_
     assert view.stray_orders == ()
     feed(state, OrderSeen(told(0, 0, "canceled")))
     assert T not in state.view(NOW).markets
+
+
+def test_a_new_connection_leaves_no_book_of_the_old_one_proven() -> None:
+    state = manager()
+    assert seen(state).book.proven
+    feed(state, FeedUp(2))
+    assert not seen(state).book.proven
+
+
+def test_a_position_without_a_config_item_is_still_shown_and_counted() -> None:
+    held = Position("KXB", 1_000, 4_200_000)
+    state = manager(positions={"KXB": held})
+    feed(state, CatalogChanged((market("KXB"),)))
+    view = state.view(NOW)
+    assert (view.markets["KXB"].config.enabled, view.exposure_e6) == (False, 4_200_000)
 
 
 def test_live_orders_of_a_market_without_metadata_or_config_are_strays() -> None:
