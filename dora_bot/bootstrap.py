@@ -7,7 +7,7 @@ first exposure write; whatever fails on the way ends the start with one clear er
 import random
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from dora_bot.clock import SystemClock
@@ -70,10 +70,12 @@ class _Base:
     telemetry: Telemetry
     halts: HaltFile
     inbox: ThreadInbox
+    slow_clients: dict[str, KalshiClient] = field(default_factory=dict)
 
-    def new_client(self) -> KalshiClient:
+    def new_client(self, thread: str) -> KalshiClient:
         """A client of its own for each thread, so that a slow call of one never delays another."""
-        return _client(self.settings, self.signer, self.clock, self.stack)
+        self.slow_clients[thread] = _client(self.settings, self.signer, self.clock, self.stack)
+        return self.slow_clients[thread]
 
 
 def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> int:
@@ -116,7 +118,7 @@ def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> in
             telemetry=base.telemetry,
             sweeper=sweeper,
             gate=gate,
-            client=base.client,
+            clients={"rest": base.client, **base.slow_clients},
             db=base.db,
         )
         return Runtime(parts, settings, options, signals).run()
@@ -173,7 +175,7 @@ def _bot(base: _Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> B
 
 def _keeper(base: _Base, feed: Feed, bot: Bot) -> Keeper:
     return Keeper(
-        reader=base.new_client(),
+        reader=base.new_client("keeper"),
         store=ConfigStore(base.db),
         feed=feed,
         inbox=base.inbox,
@@ -186,7 +188,7 @@ def _keeper(base: _Base, feed: Feed, bot: Bot) -> Keeper:
 
 def _risk(base: _Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered: Recovered) -> RiskMonitor:
     return RiskMonitor(
-        reader=base.new_client(),
+        reader=base.new_client("risk"),
         inbox=base.inbox,
         latch=base.halts,
         halts=base.halts.read,

@@ -66,6 +66,10 @@ class KalshiClient:
         """Requests sent by endpoint class (`wire.Request.kind`), and ``kind!code`` for those that failed."""
         return dict(self._calls)
 
+    @property
+    def calls_sent(self) -> int:
+        return sum(count for kind, count in self._calls.copy().items() if "!" not in kind)
+
     # ── writes ──────────────────────────────────────────────────────────────────────────────────
 
     def place_order(self, order: Place) -> Outcome:

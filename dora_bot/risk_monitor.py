@@ -107,7 +107,7 @@ class RiskMonitor:
         """One consistent-enough picture: complete up to its ``as_of_ms``, which is read first."""
         as_of = self.reader.get_user_data_timestamp()
         # From the last read that worked, however long ago: what was filled in between must not be left out.
-        since = max(self.last_as_of_ms, self.started_ms) - FILL_OVERLAP_MS if self.reads else self.started_ms
+        since = max(self.last_as_of_ms - FILL_OVERLAP_MS, self.started_ms)
         orders = self.reader.get_open_orders()
         read = AccountRead(
             as_of_ms=as_of,

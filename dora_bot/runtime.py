@@ -6,8 +6,9 @@ every order is cancelled, read back as gone, late fills are booked, everything i
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -31,7 +32,7 @@ from dora_bot.rest_feed import SHARE as POLL_SHARE
 from dora_bot.risk_monitor import READ_MS, RiskMonitor
 from dora_bot.state_dir import StateDir
 from dora_bot.state_store import Published, StateStore
-from dora_bot.status import Surroundings, status
+from dora_bot.status import Surroundings, end_lines, status
 from dora_bot.stop_signals import StopSignals
 from dora_bot.telemetry import Telemetry
 from dora_bot.threads import Loop
@@ -79,7 +80,8 @@ class Parts:
     telemetry: Telemetry
     sweeper: Sweeper
     gate: ExposureGate
-    client: KalshiClient
+    clients: Mapping[str, KalshiClient]
+    """By who calls: ``rest`` is the trading path, the slow threads have their own."""
     db: Dynamo
 
 
@@ -136,7 +138,15 @@ class Runtime:
             self.loops.append(Loop(name, every_s, step, p.clock, self.on_thread_death))
         for loop in self.loops:
             loop.start()
-        p.telemetry.log.info("started", extra={"action": "start", "env": self.settings.env, **self.plan()})
+        p.telemetry.log.info(
+            "started",
+            extra={
+                "action": "start",
+                "env": self.settings.env,
+                "ceilings": p.keeper.ceilings.source,
+                **self.plan(),
+            },
+        )
 
     def plan(self) -> dict[str, object]:
         """What the markets and the cadence will use of the account's rate limits, in tokens a second."""
@@ -262,6 +272,18 @@ class Runtime:
         p.telemetry.log.info(
             "stopped", extra={"action": "stop", "reason": p.bot.stopping, "swept": str(swept)}
         )
+        if not self.options.json:
+            self._tried("report", lambda: self._report(swept))
+
+    def _report(self, swept: object) -> None:
+        view = self.parts.bot.published
+        if view is None:
+            return
+        told = status(view, self.parts.telemetry.scores, self.surroundings(self.parts.clock.now()))
+        left = str(swept.open_orders) if isinstance(swept, Swept) else "not known how many"
+        with suppress(OSError):  # the terminal may be what went away
+            sys.stdout.write("\n".join(end_lines(told, self.parts.bot.stopping, left)) + "\n")
+            sys.stdout.flush()
 
     def _withdraw(self) -> None:
         """Ticks that wish nothing cancel everything; the kill path then reads back, with its own connection."""
@@ -277,7 +299,7 @@ class Runtime:
         """Read the account until it is newer than the last cancel, so that no fill is left behind."""
         p = self.parts
         cancelled = p.clock.now()
-        p.risk.reads = 0
+        p.risk.last_as_of_ms = 0
         while True:
             late = p.clock.now().mono_ms - cancelled.mono_ms > SETTLE_MS
             try:
@@ -336,7 +358,6 @@ class Runtime:
 
     def surroundings(self, now: Instant) -> Surroundings:
         p = self.parts
-        calls = p.client.stats()
         budget = p.bot.budget
         ages = {f"{job.name}_s": (now.mono_ms - job.last_ok_ms) // 1_000 for job in p.keeper.jobs}
         view = p.bot.published
@@ -359,7 +380,7 @@ class Runtime:
                 "lease_ms": p.lease.margin_ms(now),
             },
             calls={
-                "rest_calls": sum(n for kind, n in calls.items() if "!" not in kind),
+                **{f"{name}_calls": client.calls_sent for name, client in p.clients.items()},
                 "risk_reads": p.risk.reads,
             },
             queue=p.keeper.queue,

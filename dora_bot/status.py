@@ -60,6 +60,22 @@ def status(view: View, scores: Scoreboard, around: Surroundings) -> dict[str, An
     }
 
 
+def end_lines(told: Mapping[str, Any], reason: str, resting: str) -> list[str]:
+    """What `dora run` reports when it has stopped, a line each; ``resting`` as the exchange told it last."""
+    counts, pnl = told["counts"], told["pnl"]
+    return [
+        f"stopped         {reason}",
+        f"fills           {counts['fills']} ({counts['contracts']} contracts)",
+        f"today           {pnl['daily']}",
+        f"realised        {pnl['realised']}  fees {pnl['fees']}",
+        f"unrealised      {pnl['unrealised']} if closed now",
+        (
+            f"orders          {counts['orders_placed']} placed, {counts['orders_amended']} amended, "
+            f"{counts['orders_cancelled']} cancelled, {resting} left resting"
+        ),
+    ]
+
+
 def utc(time_ms: int) -> str:
     return (
         datetime.fromtimestamp(time_ms / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -58,6 +58,14 @@ def test_a_signal_ends_it_clean_with_everything_booked(rig: Rig, number: signal.
     assert rig.status()["reasons"] == [number.name]
     assert rig.ledger_differences() == []
     assert rig.bot.words() == []
+    report = dict(line.split(maxsplit=1) for line in rig.bot.out.read_text().splitlines())
+    assert list(report) == ["stopped", "fills", "today", "realised", "unrealised", "orders"]
+    assert (report["stopped"], report["fills"]) == (number.name, "2 (3.00 contracts)")
+    assert report["orders"].endswith(", 0 left resting")
+    counts = rig.status()["counts"]
+    assert counts["risk_reads"] >= 2
+    assert min(counts["rest_calls"], counts["keeper_calls"], counts["risk_calls"]) > 0
+    assert [line["ceilings"] for line in rig.bot.log() if line["message"] == "started"] == ["paper defaults"]
 
 
 def test_the_bot_imports_neither_the_exchange_nor_the_embedded_aws(rig: Rig) -> None:
