@@ -1,11 +1,16 @@
 """What an operator does to a bot that runs, or that died: look, halt, resume, cancel, diagnose."""
 
+import sys
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
 
 from dora_bot.cli_support import emit, note, read_settings
+from dora_bot.errors import Usage
 from dora_bot.exit_codes import ExitCode
+from dora_bot.units import ONE_E4, count_text
 
 
 def register_operator_commands(app: typer.Typer) -> None:
@@ -14,6 +19,7 @@ def register_operator_commands(app: typer.Typer) -> None:
     app.command(epilog='Example: dora halt --reason "news on KXFED"')(halt)
     app.command(epilog='Example: dora pause --reason "lunch"')(pause)
     app.command(name="reduce-only", epilog='Example: dora reduce-only KXFED-26 --reason "news"')(reduce_only)
+    app.command(epilog="Example: dora flatten KXFED-26 --within 0.03")(flatten)
     app.command(epilog="Example: dora resume H1")(resume)
     app.command(name="cancel-all", epilog="Example: dora cancel-all")(cancel_all)
     app.command(epilog="Example: dora doctor")(doctor)
@@ -65,6 +71,48 @@ def reduce_only(
     from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
 
     emit(operator_stop.reduce_only(read_settings(), reason, market))
+
+
+def flatten(
+    market: Annotated[str, typer.Argument(help="A market; every position if left out.")] = "",
+    *,
+    within: Annotated[
+        str, typer.Option("--within", help="How many dollars worse than the best price now.")
+    ] = "0.05",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> int:
+    """Pause, cancel, and close positions with orders that only reduce and never rest. `dora resume` ends the pause."""
+    from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
+
+    def confirm(held: Mapping[str, int]) -> None:
+        for ticker, net_e2 in held.items():
+            note(f"dora: {ticker}: {count_text(net_e2)} contracts will be closed")
+        _ask(yes=yes)
+
+    lines = list(operator_stop.flatten(read_settings(), market, _dollars(within), confirm))
+    for line in lines:
+        emit(line)
+    return ExitCode.DONE if lines[-1]["flat"] else ExitCode.FAILED
+
+
+def _ask(*, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Usage("this trades; repeat it with --yes to confirm")
+    if not typer.confirm("Close them now?", err=True):
+        raise Usage("nothing was done")
+
+
+def _dollars(text: str) -> int:
+    """A distance in prices, in 0.0001 $."""
+    try:
+        value = Decimal(text).scaleb(4)
+    except InvalidOperation as error:
+        raise Usage(f"--within {text!r} is not a number; write for example 0.05") from error
+    if not 0 <= value < ONE_E4:
+        raise Usage("--within must be at least 0 and below 1")
+    return int(value)
 
 
 def resume(

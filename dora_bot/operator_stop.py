@@ -1,9 +1,10 @@
-"""Halt, pause, reduce, resume, cancel: the operator's hand on a bot that runs, hangs or is dead.
+"""Halt, pause, reduce, flatten, resume, cancel: the operator's hand on a bot that runs, hangs or is dead.
 
 The halt file comes first, because nothing can keep it from being written; then the orders go, through the kill path
 with its own connection; DynamoDB is told last, and a database that is down stops none of it.
 """
 
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, Final
 
@@ -13,14 +14,22 @@ from dora_bot.config import Settings
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import DoraError, Usage
 from dora_bot.events import HaltsChanged
-from dora_bot.exchange_access import connect_transport, load_signer
+from dora_bot.exchange_access import connect_client, connect_transport, load_signer
+from dora_bot.flatten import Flattener
 from dora_bot.halts import HaltFile
 from dora_bot.kill import Sweeper, Swept
 from dora_bot.models import Hold
 from dora_bot.state_store import StateStore
+from dora_bot.units import count_text
 
 PATIENCE_S: Final = 30.0
 """B01: zero open orders in 5 s when calls succeed, in 30 s while most of them fail."""
+
+CLOSE_S: Final = 10.0
+"""How long closing is tried; what no one takes within the bound by then is left, and said."""
+
+Confirm = Callable[[Mapping[str, int]], None]
+"""Shown what will be closed (signed 0.01 contracts by ticker); raises `Usage` if that is not wanted."""
 
 _OPERATOR: Final = "operator"
 _WORDS: Final = {Hold.PAUSED: "paused", Hold.REDUCE_ONLY: "reduce only"}
@@ -41,6 +50,31 @@ def pause(settings: Settings, reason: str) -> dict[str, Any]:
 def reduce_only(settings: Settings, reason: str, scope: str = "") -> dict[str, Any]:
     """From now on positions may only shrink: everywhere, or in a market (or ``event#EVENT``)."""
     return {"halt_id": _held(settings, reason, Hold.REDUCE_ONLY, scope), "scope": scope}
+
+
+def flatten(settings: Settings, ticker: str, within_e4: int, confirm: Confirm) -> Iterator[dict[str, Any]]:
+    """Pause, cancel own orders, close the positions (of ``ticker``, or all). Yields a line a market, then the sum.
+
+    ``confirm`` sees the positions first. Raises `AuthRefused` or `ExchangeUnreachable`.
+    """
+    clock = SystemClock()
+    with closing(connect_client(settings, load_signer(settings), clock)) as client:
+        flattener = Flattener(client, clock, settings.order_prefix, within_e4, ticker, note)
+        confirm(flattener.positions())
+        started = clock.now().mono_ms
+        halt_id = _held(settings, "flatten", Hold.PAUSED, ticker)
+        left = flattener.withdraw(PATIENCE_S)
+        closed = flattener.close(CLOSE_S) if left == 0 else []
+        for market in closed:
+            yield {
+                "ticker": market.ticker,
+                "before": count_text(market.before_e2),
+                "left": count_text(market.left_e2),
+                "reason": market.reason,
+            }
+        seconds = round((clock.now().mono_ms - started) / 1_000, 3)
+        done = left == 0 and not any(market.left_e2 for market in closed)
+        yield {"flat": done, "open_orders": left, "seconds": seconds, "halt_id": halt_id}
 
 
 def resume(settings: Settings, halt_id: str) -> dict[str, Any]:

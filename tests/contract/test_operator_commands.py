@@ -253,6 +253,22 @@ def test_a_pause_cancels_and_reducing_only_does_not_and_both_end_by_their_ids(
     assert dora("resume", "H1")[0] == 0
 
 
+def test_flatten_asks_pauses_and_closes(dora: Dora, exchange: PaperServer, environment: Path) -> None:
+    bought = OrderRequest(TICKER, Side.BID, 5_200, 500, client_order_id="by-hand")
+    exchange.run(lambda venue: venue.engine.create(TRADER, bought, venue.now_ms()))
+    code, records, told = dora("flatten")
+    assert (code, records) == (2, [])
+    assert told == [f"dora: {TICKER}: 5.00 contracts will be closed", told[-1]]
+    assert dora("flatten", "--within", "far", "--yes")[0] == 2
+    assert not HaltFile(environment / "halts.jsonl").read().halts
+
+    code, (market, total), _ = dora("flatten", "--yes")
+    assert market == {"ticker": TICKER, "before": "5.00", "left": "0.00", "reason": ""}
+    assert (code, total["flat"], total["open_orders"]) == (0, True, 0)
+    assert [h.hold for h in HaltFile(environment / "halts.jsonl").read().halts] == [Hold.PAUSED]
+    assert dora("resume", total["halt_id"])[0] == 0
+
+
 def test_a_halt_needs_no_database(
     dora: Dora,
     exchange: PaperServer,

@@ -7,11 +7,12 @@ import pytest
 from dora_bot.models import Side
 from dora_bot.paper.testing import StaticMarket
 from tests.e2e.conftest import MakeRig
-from tests.e2e.rig import Rig, resting
+from tests.e2e.rig import Rig, resting, until
 
 pytestmark = pytest.mark.process
 
 A, B = "KXHALT-26NOV20-A", "KXHALT-26NOV20-B"
+HELD = "KXHELD-26NOV20-A"
 LOSER = "KXLOSS-26NOV20-A"
 
 
@@ -69,6 +70,51 @@ def test_a_halt_with_the_bot_dead_leaves_no_order(rig: Rig) -> None:
     rig.start()
     rig.quoting()
     assert rig.bot.stop() == 0
+
+
+def test_flatten_closes_under_a_running_bot_and_resume_quotes_again(make_rig: MakeRig) -> None:
+    rig = make_rig([StaticMarket(HELD), StaticMarket(B, exchange_index=2)])
+    rig.configure()
+    rig.start()
+    rig.quoting()
+    rig.hit(HELD, Side.ASK, 5)
+    rig.until_status("a long position", lambda s: s["positions"].get(HELD, {}).get("net") == "5.00", 5.0)
+    done = rig.dora("flatten", "--yes")
+    assert done.returncode == 0, done.stderr
+    market, total = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (market["ticker"], market["before"], market["left"]) == (HELD, "5.00", "0.00")
+    assert (total["flat"], total["open_orders"], rig.run(resting)) == (True, 0, [])
+    rig.until_status("flat and paused", lambda s: (s["posture"], s["positions"]) == ("PAUSED", {}), 10.0)
+    assert rig.dora("resume", total["halt_id"]).returncode == 0
+    rig.quoting(seconds=5.0)
+    assert rig.bot.stop() == 0
+    assert rig.ledger_differences() == []
+
+
+def test_a_market_that_lost_too_much_only_reduces_also_after_a_restart(make_rig: MakeRig) -> None:
+    rig = make_rig([StaticMarket(LOSER), StaticMarket(B, exchange_index=2)])
+    rig.configure(max_inventory_yes=100, max_inventory_no=100, quote_size=20, max_market_loss=5)
+    rig.start()
+    rig.quoting()
+    rig.hit(LOSER, Side.ASK, 20)
+    rig.until_status("a long position", lambda s: s["positions"].get(LOSER, {}).get("net") == "20.00", 5.0)
+    rig.move(LOSER, 400, 900)
+    status = rig.until_status("a halt", lambda s: s["halts"], 5.0)
+    assert (status["posture"], status["halts"][0]["scope"]) == ("RUN", LOSER)
+
+    def one_side() -> bool:
+        return {o.side for o in rig.run(lambda v: resting(v, LOSER))} == {Side.ASK}
+
+    until("only asks", one_side, 5.0)
+    assert len(rig.run(lambda v: resting(v, B))) == 2
+    assert rig.bot.stop() == 0
+    rig.start()
+    until("quotes again", lambda: len(rig.run(lambda v: resting(v, B))) == 2, 20.0)
+    until("only asks", one_side, 10.0)
+    ticks_on(rig, 4)
+    assert one_side()
+    assert rig.bot.stop() == 0
+    assert rig.ledger_differences() == []
 
 
 def test_a_lost_day_halts_cancels_and_holds_over_a_restart(make_rig: MakeRig) -> None:
