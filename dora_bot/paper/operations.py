@@ -22,6 +22,8 @@ _SURFACES = {
     "/exchange/status": "status",
     "/markets": "markets",
 }
+_IN_PATH = {"/orders/": "order_id", "/markets/": "ticker"}
+_NO_IDS = frozenset({"batched", "queue_positions", "orderbooks", "trades", "candlesticks"})
 _WRITES = {
     ("POST", ""): "create",
     ("DELETE", ""): "cancel_all",
@@ -72,9 +74,10 @@ class Operations:
         found: dict[str, set[str]] = {name: set() for name in _NAMES}
         for fields in (dict(query), *_items(raw)):
             _gather(found, fields)
-        parts = path.split("/portfolio/events/orders/")
-        if len(parts) == 2 and parts[1] and not parts[1].startswith("batched"):
-            found["order_id"].add(parts[1].split("/", maxsplit=1)[0])
+        for folder, name in _IN_PATH.items():
+            named = path.partition(folder)[2].split("/", maxsplit=1)[0]
+            if named and named not in _NO_IDS:
+                found[name].add(named)
         for order in filter(None, map(self._find_order, tuple(found["order_id"]))):
             found["ticker"].add(order.ticker)
             found["side"].add(order.side.value)

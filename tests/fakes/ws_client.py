@@ -56,6 +56,27 @@ class WsClient:
         self.seen.append(made)
         return made
 
+    def raw(self) -> str:
+        """The text of the next frame, whatever it is."""
+        return str(self._socket.recv())
+
+    def settimeout(self, seconds: float) -> None:
+        """How long to wait for a frame from here on."""
+        self._socket.settimeout(seconds)
+
+    def is_ponged(self, within_s: float = 0.3) -> bool:
+        """Whether the server answers a ping; frames that come instead are passed over."""
+        self._socket.settimeout(within_s)
+        try:
+            self._socket.ping("still there?")
+            while True:
+                if self._socket.recv_data(control_frame=True)[0] == websocket.ABNF.OPCODE_PONG:
+                    return True
+        except websocket.WebSocketTimeoutException:
+            return False
+        finally:
+            self._socket.settimeout(5.0)
+
     def frames(self, count: int) -> list[Json]:
         return [self.frame() for _ in range(count)]
 
