@@ -9,12 +9,15 @@ from typing import Any, Final
 
 from dora_bot.clock import SystemClock
 from dora_bot.config import Settings, global_config
+from dora_bot.config_resolution import is_template
 from dora_bot.config_store import ConfigStore
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import AuthRefused, ConfigError, DoraError, ExchangeUnreachable, RateLimited
 from dora_bot.exchange_access import connect_client, load_signer, try_socket
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.items import MARKET_CONFIG
+from dora_bot.keeper import CHUNK
+from dora_bot.models import Balance, Market
 from dora_bot.signing import Signer
 from dora_bot.tables import check_tables
 from dora_bot.units import money_text
@@ -46,6 +49,7 @@ class _Patient:
     clock: SystemClock
     signer: Signer | None = None
     client: KalshiClient | None = None
+    balance: Balance | None = None
     db: Dynamo | None = None
 
     def need_client(self) -> KalshiClient:
@@ -121,6 +125,7 @@ def _auth(patient: _Patient) -> str:
     except RateLimited:  # one balance a second at Basic tier, and a running bot reads it too
         patient.clock.sleep(_BALANCE_AGAIN_S)
         balance = client.get_balance()
+    patient.balance = balance
     shards = ", ".join(f"shard {shard}: ${money_text(cash)[:-4]}" for shard, cash in balance.by_shard_e6)
     if balance.total_e6 <= 0:
         raise ConfigError("the key is accepted, but the account holds no cash; fund it before trading")
@@ -160,6 +165,38 @@ def _market_items(patient: _Patient) -> str:
     return f"{len(items)} items"
 
 
+def _funding(patient: _Patient) -> str:
+    """Each shard is a clearing house of its own: cash on one buys nothing on another."""
+    client = patient.need_client()
+    if patient.balance is None:
+        raise Unmet("not tried: the balance could not be read")
+    cash = dict(patient.balance.by_shard_e6)
+    markets = _configured(
+        client, [str(item["market_id"]) for item in patient.need_tables().scan(MARKET_CONFIG)]
+    )
+    short = [m for m in markets if cash.get(m.exchange_index, 0) <= 0]
+    if short:
+        first = short[0]
+        raise ConfigError(
+            f"{len(short)} of {len(markets)} markets trade where the account has no cash, first {first.ticker} "
+            f"on shard {first.exchange_index}; move cash to that shard on the exchange's site"
+        )
+    return f"every shard of {len(markets)} configured open markets holds cash"
+
+
+def _configured(client: KalshiClient, names: list[str]) -> list[Market]:
+    """The markets that the items name, by themselves or as templates."""
+    tickers = [name for name in names if not is_template(name)]
+    found: list[Market] = []
+    for at in range(0, len(tickers), CHUNK):
+        found += client.get_markets(tickers=tickers[at : at + CHUNK])
+    for name in filter(is_template, names):
+        kind, _, value = name.partition("#")
+        query = {"series": value} if kind == "series" else {"event": value}
+        found += client.get_markets(**query, status="open")
+    return found
+
+
 def _feed(patient: _Patient) -> str:
     patient.need_client()
     if patient.signer is None:
@@ -177,5 +214,6 @@ _CHECKS: Final[dict[str, Callable[[_Patient], str]]] = {
     "tables": _tables,
     "global_config": _global_config,
     "market_config": _market_items,
+    "funding": _funding,
     "feed": _feed,
 }
