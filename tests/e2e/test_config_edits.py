@@ -89,6 +89,12 @@ def answer(rig: Edited, name: str) -> str:
     return str(found["status"])
 
 
+def a_second_later(rig: Edited, name: str) -> None:
+    """Let the tick act on what was answered."""
+    due_ms = parse_timestamp(rig.item(ticker(name))["applied_at"]) + 1_000
+    rig.until_status("two ticks", lambda s: parse_timestamp(s["time"]) > due_ms, 5.0)
+
+
 @pytest.mark.parametrize("name", [*GOOD, "TWICE"])
 def test_a_wider_spread_widens_the_quotes(edited: Edited, name: str) -> None:
     assert edited.before[name] == (4_900, 5_000)
@@ -101,11 +107,13 @@ def test_a_bad_value_is_refused_by_name_and_the_last_good_one_stays(edited: Edit
     verdict = answer(edited, name)
     assert verdict.startswith("rejected: ")
     assert BAD[name][0] in verdict
+    a_second_later(edited, name)
     assert edited.run(lambda v: quotes(v, ticker(name))) == edited.before[name] == (4_900, 5_000)
 
 
 def test_a_deleted_attribute_is_named(edited: Edited) -> None:
     assert answer(edited, "DELETED").endswith("max_inventory_no is missing")
+    a_second_later(edited, "DELETED")
     assert edited.run(lambda v: quotes(v, ticker("DELETED"))) == edited.before["DELETED"]
 
 

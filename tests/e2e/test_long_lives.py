@@ -167,6 +167,8 @@ def rolling(rig: Rig) -> None:
     rig.quoting(f"{ROLL}-1", f"{ROLL}-2", f"{BOUNDED}-1", f"{BOUNDED}-2")
     # An own item overrides one attribute of its template.
     assert (lot_sizes(rig, f"{ROLL}-1"), lot_sizes(rig, f"{ROLL}-2")) == ({500}, {200})
+    mark = rig.run(lambda v: v.journal.last)
+    rig.until("the early second look at the series", lambda v: arrivals(v, "GET", "/markets", mark), 10.0)
     # A successor is listed, and one of three markets closes where the template allows two.
     assert not rig.run(lambda v: resting(v, f"{ROLL}-3") + resting(v, f"{BOUNDED}-3"))
     rig.run(list_successor)
