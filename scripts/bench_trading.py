@@ -18,26 +18,28 @@ from dora_bot.paper.venue import Venue
 from scripts.stack import Stack, percentile, report, resting
 
 MOVES = 200
+ANSWER_MS = 60
+"""A move without an answer by then is a miss, and counts in the percentiles with the least it can have taken."""
 DEEP = 100_000
 HIGH, LOW = (4_700, 5_200), (4_400, 4_900)
 """Two states of a book, (bid, ask), three cents apart; the bot's quotes in one never touch the other."""
 
 
 def reaction() -> None:
-    """Book move applied by the exchange → our order request received by it, on profile ``fast``."""
+    """Book move applied by the exchange → our order request received by it, on profile ``fast``; misses are counted."""
     world = StaticWorld([StaticMarket("MOVE-1", (Level(HIGH[0], DEEP),), (Level(HIGH[1], DEEP),))])
     rng = random.Random(1)  # noqa: S311  (a repeatable schedule, no secret)
     with Stack(LaunchOptions(profile="fast", tier="premier"), world.install) as stack:
         stack.start_bot()
         stack.wait_until(lambda v: len(resting(v)) == 2, 20)
-        took = []
+        took, missed = [], 0
         for number in range(MOVES):
             stack.clock.sleep(rng.uniform(0.1, 0.35))
             moved_at = stack.server.run(partial(_move, to=LOW if number % 2 == 0 else HIGH))
-            stack.clock.sleep(0.06)
+            stack.clock.sleep(ANSWER_MS / 1_000)
             heard = stack.server.run(partial(_first_write, since_ms=moved_at))
-            if heard is not None:
-                took.append(heard - moved_at)
+            missed += heard is None
+            took.append(ANSWER_MS if heard is None else heard - moved_at)
         report(
             "reaction_ms",
             percentile(took, 0.5),
@@ -46,6 +48,7 @@ def reaction() -> None:
             p50=percentile(took, 0.5),
             p99=percentile(took, 0.99),
             moves=MOVES,
+            missed=missed,
         )
 
 
