@@ -71,7 +71,11 @@ class Executor:
         outcomes = self.exchange.amend_orders(amends) if amends else []
         for batch in _batches(places):
             refusal = self._late(tick_start) or self.gate.refusal(self.clock.now())
-            outcomes += _denied(batch, refusal) if refusal else self.exchange.place_orders(batch)
+            doubtful = {o.action.ticker for o in outcomes if o.kind is OutcomeKind.UNKNOWN}
+            held = [p for p in batch if refusal or p.ticker in doubtful]
+            sent = [p for p in batch if p not in held]
+            outcomes += _denied(held, refusal or "another write of this market has no known end")
+            outcomes += self.exchange.place_orders(sent) if sent else []
         return outcomes
 
     def _late(self, tick_start: Instant) -> str:

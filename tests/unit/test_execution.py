@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from dora_bot.execution import BATCH, LAST_START_MS, Executor
 from dora_bot.models import Action, Amend, Cancel, Outcome, OutcomeKind, Place, Side
 from tests.fakes.core import T
-from tests.fakes.exchange import FakeExchange
+from tests.fakes.exchange import LOST, FakeExchange
 from tests.fakes.manual_clock import NOON_MS, ManualClock
 from tests.fakes.ports import MemoryJournal, ScriptedGate
 
@@ -101,6 +102,20 @@ def test_the_gate_is_asked_again_before_each_batch_of_creates() -> None:
     outcomes = bench.run(*(place(str(n)) for n in range(BATCH + 5)))
     assert len(bench.exchange.sent("place")) == BATCH
     assert [o.kind for o in outcomes].count(OutcomeKind.DENIED_LOCALLY) == 5
+
+
+def test_an_amend_without_a_known_end_holds_back_the_creates_of_its_market_at_once() -> None:
+    bench = Bench()
+    bench.resting("a")
+    bench.exchange.answers.append(LOST)
+    other = replace(place("q"), ticker="KXB")
+    outcomes = bench.run(amend("a"), place(), other)
+    assert kinds(outcomes) == {
+        "a": OutcomeKind.UNKNOWN,
+        "p": OutcomeKind.DENIED_LOCALLY,
+        "q": OutcomeKind.ACCEPTED,
+    }
+    assert bench.exchange.sent("place") == [other]
 
 
 def test_no_exposure_write_starts_late_into_a_tick() -> None:
