@@ -74,7 +74,9 @@ class RiskMonitor:
 
     def take_halts(self) -> None:
         found = self.halts()
-        if found != self.gate.halts:
+        view = self.published()
+        # The tick latches, too: a halt of its own that was lifted before this thread looked must be lifted there.
+        if found != self.gate.halts or (view is not None and set(view.halts) != set(found.halts)):
             self.gate.halts = found
             self.inbox.post(found)
 

@@ -161,6 +161,14 @@ def test_a_halt_from_the_shell_closes_the_gate_and_reaches_the_tick_once(bench: 
     assert bench.refusal() == ""
 
 
+def test_a_halt_of_the_tick_that_was_lifted_unseen_is_lifted_in_the_tick_as_well(bench: Bench) -> None:
+    bench.monitor.read_due_ms = 1 << 60
+    bench.tick_published(halts=(halt(),))
+    assert bench.step() == [HaltsChanged(())]
+    bench.tick_published()
+    assert bench.step() == []
+
+
 def test_a_loss_in_the_published_view_halts_without_the_tick(bench: Bench) -> None:
     bench.tick_published(daily_pnl_e6=-50_000_001)
     events = bench.step()
