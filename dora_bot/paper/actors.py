@@ -1,6 +1,6 @@
 """Counterparties that a fault sends: takers, sweepers, and somebody who always knows first.
 
-They trade through the engine like anybody else, out of the operator's house account.
+They trade through the engine like anybody else, out of a house account of their own.
 """
 
 from collections.abc import Callable, Mapping

@@ -142,6 +142,9 @@ KINDS: Mapping[str, Kind] = {
     kind.name: kind for kind in (*_HTTP, *_LIMITS, *_READS, *_FRAMES, *_ENGINE, *_WORLD)
 }
 
+REPEATING = frozenset({"flow.taker", "flow.sweeper", "flow.informed"})
+"""Kinds that strike by themselves again and again; all others of that sort do so once unless ``when`` says more."""
+
 MATCH_NAMES = frozenset(
     (
         "op", "key", "method", "path", "surface", "ticker", "side", "order_id", "client_order_id", "key_id",
@@ -179,3 +182,14 @@ def check_fault(kind: object, parts: Mapping[str, Any]) -> Kind:
         if parts["when"].get(name, 1) < 1:
             raise FaultRefused(f"{name} counts from 1")
     return found
+
+
+def table() -> str:
+    """The registry as the rows of a Markdown table, for the documentation."""
+    return "\n".join(
+        f"| `{kind.name}` | {kind.strikes} | {_shown(kind.params)} | {kind.does} |" for kind in KINDS.values()
+    )
+
+
+def _shown(params: str) -> str:
+    return " · ".join(token.replace("|", ", ").replace("=", ": ", 1) for token in params.split())

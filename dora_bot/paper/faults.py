@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from dora_bot.paper.fault_kinds import AFTER, BEFORE, SELF, FaultRefused, Kind, check_fault
+from dora_bot.paper.fault_kinds import AFTER, BEFORE, REPEATING, SELF, FaultRefused, Kind, check_fault
 from dora_bot.paper.fault_plan import Plan
 
 __all__ = ["AFTER", "BEFORE", "Fault", "FaultBox", "FaultRefused", "Operation"]
@@ -92,7 +92,7 @@ class FaultBox:
     plan: Plan | None = None
     _faults: dict[str, Fault] = field(default_factory=dict)
     _gone: dict[str, int] = field(default_factory=dict)
-    _undo: dict[str, Undo] = field(default_factory=dict)
+    _undo: dict[str, list[Undo]] = field(default_factory=dict)
     _streams: dict[str, random.Random] = field(default_factory=dict)
     _count: int = 0
 
@@ -115,13 +115,12 @@ class FaultBox:
         return fault
 
     def on_disarm(self, fault_id: str, undo: Undo) -> None:
-        """Run ``undo`` when this fault is disarmed; the latest word counts."""
-        self._undo[fault_id] = undo
+        """Run ``undo`` when this fault is disarmed or over, the latest first."""
+        self._undo.setdefault(fault_id, []).append(undo)
 
     def lapse(self, fault_id: str) -> None:
         """Undo what a fault holds in place, if it does; it stays armed."""
-        undo = self._undo.pop(fault_id, None)
-        if undo is not None:
+        for undo in reversed(self._undo.pop(fault_id, [])):
             undo()
 
     def disarm(self, fault_id: str | None = None) -> None:
@@ -177,12 +176,16 @@ class FaultBox:
     def is_open(self, fault: Fault) -> bool:
         """Whether ``from_ms``, ``until_ms`` (from arming), ``after_fault`` and ``while`` let it count."""
         when = fault.when
-        age = self.now_ms() - fault.armed_ms
-        if age < int(when.get("from_ms", age)) or age >= int(when.get("until_ms", age + 1)):
+        if self.now_ms() - fault.armed_ms < int(when.get("from_ms", 0)) or self.is_over(fault):
             return False
         if "after_fault" in when and not self.hits(when["after_fault"]):
             return False
         return "while" not in when or self.holds(when["while"])
+
+    def is_over(self, fault: Fault) -> bool:
+        """Whether its ``until_ms`` has passed."""
+        until_ms = fault.when.get("until_ms")
+        return until_ms is not None and self.now_ms() - fault.armed_ms >= int(until_ms)
 
     def _planned(self, plan: Plan, kind: str, operation: Operation, phase: str | None) -> Fault | None:
         """What the plan holds for this operation, if it is a point of the plan's."""
@@ -213,6 +216,6 @@ def _folded(
             **({"prob": params["share"]} if "share" in params else {}),
             **when,
         }
-    if kind.strikes == SELF and not kind.name.startswith("flow."):
+    if kind.strikes == SELF and kind.name not in REPEATING:
         when = {"count": 1, **when}
     return match, when

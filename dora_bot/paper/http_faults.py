@@ -14,7 +14,8 @@ from dora_bot.paper.faults import Fault, Operation
 from dora_bot.paper.problems import Problem, Raw, flat, nested
 from dora_bot.paper.venue import Venue
 
-_HANG_S = 3_600.0
+_GONE_EVERY_S = 0.05
+"""How often a hanging reply looks whether the client has given up."""
 _ORDER_S = 50.0
 _HTML = b"<html><head><title>Error</title></head><body><h1>upstream error</h1></body></html>"
 
@@ -99,8 +100,8 @@ async def swallow(request: web.Request, how: str) -> None:
     transport = request.transport
     if transport is None:
         return
-    if how == "hang":
-        await asyncio.sleep(_HANG_S)
+    while how == "hang" and request.transport is not None:  # noqa: ASYNC110  (aiohttp tells nobody that a client went)
+        await asyncio.sleep(_GONE_EVERY_S)
     if how == "reset":
         raw = transport.get_extra_info("socket")
         if raw is not None:

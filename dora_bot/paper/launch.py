@@ -21,6 +21,7 @@ from dora_bot.paper.engine import Exchange
 from dora_bot.paper.exchange_clock import ExchangeClock
 from dora_bot.paper.front_door import FrontDoor
 from dora_bot.paper.rate_limits import SHARDS, TIERS
+from dora_bot.paper.request_faults import FLOW
 from dora_bot.paper.self_acting_faults import SelfActingFaults
 from dora_bot.paper.server import PREFIX, WS_PATH, TradingServer
 from dora_bot.paper.venue import Venue, VenueOptions
@@ -85,6 +86,7 @@ class PaperExchange:
             engine, clock, VenueOptions(options.tier, options.profile, options.seed, options.compat)
         )
         engine.open_account(OPERATOR, house=True)
+        engine.open_account(FLOW, house=True)
         self.venue.open_account(TRADER, dict.fromkeys(SHARDS, _CASH_PER_SHARD_E6))
         self.world = (build or self._build_world)(engine, clock.now_ms())
         self.venue.publish()

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 OPERATOR = "operator"
 """The house account that trades for the operator."""
 
+FLOW = "flow"
+"""The house account behind faults that trade; nobody's liquidity is its own."""
+
 Handler = Callable[[Call], Reply]
 _CREATES = frozenset({"create", "batch_create"})
 _CANCELS = frozenset({"cancel", "batch_cancel"})
@@ -99,7 +102,7 @@ def take(venue: "Venue", ticker: str, side: Side, price_e4: int, size: tuple[int
     count_e2, now_ms = size
     request = OrderRequest(ticker, side, price_e4, count_e2, TimeInForce.IOC)
     try:
-        return venue.engine.create(OPERATOR, request, now_ms).filled_e2
+        return venue.engine.create(FLOW, request, now_ms).filled_e2
     except Refused:
         return 0
     finally:

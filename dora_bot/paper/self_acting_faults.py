@@ -55,7 +55,7 @@ class SelfActingFaults:
         """Act where something is due; what is refused now is journalled."""
         faults = self._venue.faults
         for fault in faults.armed(*_ACTS, *FLOWS):
-            if fault.when.get("until_ms") is not None and not faults.is_open(fault):
+            if faults.is_over(fault):
                 faults.lapse(fault.fault_id)
             while fault.due_ms <= now_ms:
                 try:

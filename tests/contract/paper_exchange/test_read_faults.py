@@ -112,7 +112,8 @@ def test_rows_are_left_out(admin: Admin, client: SignedClient) -> None:
 
 
 def pages(client: SignedClient, size: int, most: int = 6) -> list[list[str]]:
-    found, cursor = [], ""
+    found: list[list[str]] = []
+    cursor = ""
     while len(found) < most:
         query = {"limit": size, "status": "resting", **({"cursor": cursor} if cursor else {})}
         body = client.get("/portfolio/orders", **query).body
