@@ -2,19 +2,27 @@
 
 Each line is one JSON object: a halt (also a milder one: a pause, or reducing only, of everything or of one market or
 event) or the resumption of one by its id. Every line is synced before it counts. The operator's commands write the
-same file, whether the bot runs or not.
+same file, whether the bot runs or not; a lock on it keeps two writers from giving out one id twice.
 """
 
+import fcntl
 import json
 import os
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dora_bot.errors import StoreError
 from dora_bot.events import HaltsChanged
 from dora_bot.models import Halt, Hold, Instant
+
+_LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.01
+"""A writer holds the lock for one sync; one that is stopped in the middle must not stop the bot with it."""
+
+_Line = dict[str, Any]
 
 
 class HaltFile:
@@ -23,36 +31,30 @@ class HaltFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._pause = threading.Event()
         self._unwritten: dict[str, Halt] = {}
+        self.refusal = ""
+        """Why the disk did not take the last halt that it did not take; such a halt ends with this process."""
 
     def read(self) -> HaltsChanged:
         """The halts in force. Raises `StoreError` for a file that cannot be read: nobody may trade then."""
-        try:
-            return self._in_force()
-        except (KeyError, TypeError) as error:
-            raise StoreError(f"halt file {self._path} cannot be read: {error!r}") from error
+        return self._in_force(self._lines())
 
-    def _in_force(self) -> HaltsChanged:
+    def _in_force(self, lines: Iterable[_Line]) -> HaltsChanged:
         halts: dict[str, Halt] = {}
         resumed_ms = 0
-        for line in self._lines():
-            kind = line["kind"]
-            if kind == "halt":
-                halts[line["halt_id"]] = Halt(
-                    line["halt_id"],
-                    line["reason"],
-                    line["raised_ms"],
-                    line["raised_by"],
-                    line.get("evidence", ""),
-                    Hold(line.get("hold", Hold.HALTED)),
-                    line.get("scope", ""),
-                )
-            elif kind == "resume":
-                ended = halts.pop(line["halt_id"], None)
-                if ended is not None and ended.hold is Hold.HALTED:
-                    resumed_ms = line["at_ms"]
-            else:
-                raise StoreError(f"halt file {self._path}: a line of unknown kind {kind!r}")
+        try:
+            for line in lines:
+                if line["kind"] == "halt":
+                    halts[line["halt_id"]] = _halt(line)
+                elif line["kind"] == "resume":
+                    ended = halts.pop(line["halt_id"], None)
+                    if ended is not None and ended.hold is Hold.HALTED:
+                        resumed_ms = line["at_ms"]
+                else:
+                    raise StoreError(f"halt file {self._path}: a line of unknown kind {line['kind']!r}")
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"halt file {self._path} cannot be read: {error!r}") from error
         return HaltsChanged((*halts.values(), *self._unwritten.values()), resumed_ms)
 
     def latch(
@@ -66,33 +68,82 @@ class HaltFile:
         scope: str = "",
     ) -> HaltsChanged:
         """A halt counts even where the disk refuses it; it then ends with this process only."""
-        halt = Halt("", reason, now.exchange_ms, raised_by, evidence, hold, scope)
         with self._lock:
             try:
-                return self._latched(halt)
+                in_force = self.read()
+                if any(h.reason == reason for h in in_force.halts):
+                    return in_force
             except StoreError as error:
-                name = f"M{len(self._unwritten) + 1}"
-                told = replace(halt, halt_id=name, evidence=f"{evidence} (not on disk: {error})")
-                self._unwritten.setdefault(reason, told)
-                return HaltsChanged(tuple(self._unwritten.values()))
+                self.refusal = str(error)
+        # Without a time, so that it is new whatever the file says of earlier ones.
+        return self.take([Halt("", reason, 0, raised_by, evidence, hold, scope)], now)
 
-    def _latched(self, halt: Halt) -> HaltsChanged:
-        in_force = self.read()
-        if any(h.reason == halt.reason for h in in_force.halts):
-            return in_force
-        number = sum(line["kind"] == "halt" for line in self._lines()) + 1
-        self._append({"kind": "halt", **asdict(halt), "halt_id": f"H{number}"})
-        return self.read()
+    def take(self, halts: Iterable[Halt], now: Instant) -> HaltsChanged:
+        """Write down halts that were raised elsewhere, or anew: each once, so that what was resumed here stays so.
+
+        They get ids of this file; one of a reason in force renews it. One without a time (as set by hand in the
+        console) is of now, and counts unless its reason is in force. What the disk refuses counts as in `latch`.
+        """
+        with self._lock:
+            told = tuple(halts)
+            if not told:
+                return self.read()
+            try:
+                with self._writing() as file:
+                    self._append_new(file, told, now)
+                return self.read()
+            except StoreError as error:
+                return self._kept_in_memory(told, error, now)
+
+    def _append_new(self, file: IO[str], halts: Iterable[Halt], now: Instant) -> None:
+        lines = self._lines()
+        for halt in halts:
+            in_force = {h.reason: h.halt_id for h in self._in_force(lines).halts}
+            raised = [_identity(_halt(line)) for line in lines if line["kind"] == "halt"]
+            if _identity(halt) in raised or (not halt.raised_ms and halt.reason in in_force):
+                continue
+            name = in_force.get(halt.reason, f"H{len(raised) + 1}")
+            told = replace(halt, halt_id=name, raised_ms=halt.raised_ms or now.exchange_ms)
+            line: _Line = {"kind": "halt", **asdict(told)}
+            self._append(file, line)
+            lines.append(line)
+
+    def _kept_in_memory(self, halts: Iterable[Halt], error: StoreError, now: Instant) -> HaltsChanged:
+        self.refusal = str(error)
+        for halt in halts:
+            name = f"M{len(self._unwritten) + 1}"
+            evidence = f"{halt.evidence} (not on disk: {error})"
+            told = replace(halt, halt_id=name, raised_ms=halt.raised_ms or now.exchange_ms, evidence=evidence)
+            self._unwritten.setdefault(halt.reason, told)
+        return HaltsChanged(tuple(self._unwritten.values()))
 
     def resume(self, halt_id: str, by: str, now: Instant) -> HaltsChanged:
-        """End one halt. Raises `KeyError` if no such halt is in force."""
-        with self._lock:
+        """End one halt. Raises `KeyError` if no such halt is in force, `StoreError` if the disk refuses."""
+        with self._lock, self._writing() as file:
             if halt_id not in {h.halt_id for h in self.read().halts}:
                 raise KeyError(halt_id)
-            self._append({"kind": "resume", "halt_id": halt_id, "by": by, "at_ms": now.exchange_ms})
+            self._append(file, {"kind": "resume", "halt_id": halt_id, "by": by, "at_ms": now.exchange_ms})
             return self.read()
 
-    def _lines(self) -> list[dict[str, Any]]:
+    @contextmanager
+    def _writing(self) -> Iterator[IO[str]]:
+        """The file, open for appending and locked against other processes. Raises `StoreError`."""
+        try:
+            file = self._path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"halt file {self._path} cannot be written: {error}") from error
+        with file:
+            for _ in range(_LOCK_TRIES):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    self._pause.wait(_LOCK_PAUSE_S)
+            else:
+                raise StoreError(f"halt file {self._path} cannot be written: another process holds its lock")
+            yield file
+
+    def _lines(self) -> list[_Line]:
         try:
             text = self._path.read_text(encoding="utf-8")
             return [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -101,11 +152,27 @@ class HaltFile:
         except (OSError, ValueError) as error:
             raise StoreError(f"halt file {self._path} cannot be read: {error}") from error
 
-    def _append(self, line: dict[str, Any]) -> None:
+    def _append(self, file: IO[str], line: _Line) -> None:
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         except OSError as error:
             raise StoreError(f"halt file {self._path} cannot be written: {error}") from error
+
+
+def _identity(halt: Halt) -> tuple[str, str, int]:
+    """What a halt is known by on every machine; ids are those of a file."""
+    return halt.reason, halt.raised_by, halt.raised_ms
+
+
+def _halt(line: _Line) -> Halt:
+    return Halt(
+        line["halt_id"],
+        line["reason"],
+        line["raised_ms"],
+        line["raised_by"],
+        line.get("evidence", ""),
+        Hold(line.get("hold", Hold.HALTED)),
+        line.get("scope", ""),
+    )

@@ -1,5 +1,8 @@
 """What every `ports.HaltLatch` promises, with the operator's way out; then what only the file can promise."""
 
+import fcntl
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 from dora_bot.errors import StoreError
 from dora_bot.events import HaltsChanged
 from dora_bot.halts import HaltFile
-from dora_bot.models import Halt, Hold
+from dora_bot.models import Halt, Hold, Instant
 from tests.fakes.core import NOW, later
 from tests.fakes.ports import MemoryLatch
 
@@ -58,6 +61,90 @@ def test_only_lifting_a_real_halt_counts_as_accepting_the_loss(latch: Latch) -> 
     assert latch.resume("H1", "operator", later(1_000)).resumed_ms == 0
     assert latch.resume("H2", "operator", later(2_000)).resumed_ms == later(2_000).exchange_ms
     assert latch.read().resumed_ms == later(2_000).exchange_ms
+
+
+def raised(reason: str, at: Instant, name: str = "H9", by: str = "operator") -> Halt:
+    return Halt(name, reason, at.exchange_ms, by)
+
+
+def test_a_halt_raised_elsewhere_is_taken_once_and_stays_resumed(tmp_path: Path) -> None:
+    latch = HaltFile(tmp_path / "halts.jsonl")
+    latch.latch("own", "risk", "", NOW)
+    news = raised("news", NOW)
+    told = latch.take([news], later(3_000))
+    assert [(h.halt_id, h.reason, h.raised_ms) for h in told.halts] == [
+        ("H1", "own", NOW.exchange_ms),
+        ("H2", "news", NOW.exchange_ms),
+    ]
+    assert latch.take([news, *told.halts], later(6_000)) == told
+    assert [h.reason for h in latch.resume("H2", "operator", later(7_000)).halts] == ["own"]
+    assert [h.reason for h in latch.take([news], later(9_000)).halts] == ["own"]
+    assert [h.reason for h in latch.take([raised("news", later(9_000))], later(9_100)).halts] == [
+        "own",
+        "news",
+    ]
+
+
+def test_a_halt_raised_anew_while_it_is_in_force_keeps_its_id(tmp_path: Path) -> None:
+    latch = HaltFile(tmp_path / "halts.jsonl")
+    latch.latch("news", "operator", "", NOW)
+    told = latch.take([raised("news", later(5_000))], later(5_000))
+    assert [(h.halt_id, h.raised_ms) for h in told.halts] == [("H1", later(5_000).exchange_ms)]
+    assert latch.resume("H1", "operator", later(6_000)).halts == ()
+    assert latch.take(told.halts, later(9_000)).halts == ()
+
+
+def test_a_halt_without_a_time_is_of_now_and_counts_again_after_its_end(tmp_path: Path) -> None:
+    latch, by_hand = HaltFile(tmp_path / "halts.jsonl"), Halt("console", "by hand", 0, "console")
+    told = latch.take([by_hand], later(1_000))
+    assert [(h.halt_id, h.raised_ms) for h in told.halts] == [("H1", later(1_000).exchange_ms)]
+    assert latch.take([by_hand], later(4_000)) == told
+    latch.resume("H1", "operator", later(5_000))
+    assert [h.halt_id for h in latch.take([by_hand], later(7_000)).halts] == ["H2"]
+
+
+def test_what_the_disk_does_not_take_counts_and_is_known_by_the_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "halts.jsonl"
+    latch = HaltFile(path)
+    latch.take([raised("news", NOW)], NOW)
+    assert latch.refusal == ""
+    path.unlink()
+    path.mkdir()
+    assert [h.reason for h in latch.take([raised("fire", NOW)], NOW).halts] == ["fire"]
+    assert str(path) in latch.refusal
+
+
+def test_two_processes_that_halt_at_once_get_two_ids(tmp_path: Path) -> None:
+    path = tmp_path / "halts.jsonl"
+    work = (
+        "import sys, pathlib\n"
+        "from dora_bot.halts import HaltFile\n"
+        "from dora_bot.models import Instant\n"
+        "latch = HaltFile(pathlib.Path(sys.argv[1]))\n"
+        "sys.stdin.readline()\n"
+        "for n in range(25):\n"
+        "    latch.latch(f'{sys.argv[2]} {n}', 'risk', '', Instant(n, n + 1))\n"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", work, str(path), name], stdin=subprocess.PIPE, text=True)
+        for name in ("a", "b")
+    ]
+    for process in both:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in both:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    ids = [h.halt_id for h in HaltFile(path).read().halts]
+    assert (len(ids), len(set(ids))) == (50, 50)
+
+
+def test_a_writer_that_hangs_with_the_lock_does_not_keep_a_halt_from_counting(tmp_path: Path) -> None:
+    path = tmp_path / "halts.jsonl"
+    with path.open("a") as hung:
+        fcntl.flock(hung, fcntl.LOCK_EX)
+        assert [h.reason for h in HaltFile(path).latch("a", "tick", "", NOW).halts] == ["a"]
 
 
 def test_a_halt_outlives_the_process_and_is_seen_by_every_other(tmp_path: Path) -> None:
