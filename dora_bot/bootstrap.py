@@ -30,6 +30,7 @@ from dora_bot.main import Bot
 from dora_bot.market_feed import FeedSettings, MarketFeed
 from dora_bot.models import AccountLimits, Instant, Outcome, OutcomeKind, Place
 from dora_bot.order_diff import OrderLease
+from dora_bot.order_groups import OrderGroups
 from dora_bot.own_orders import OrderState, OwnOrder, opened
 from dora_bot.ports import Clock, Feed
 from dora_bot.recovery import Recovered, load_state
@@ -101,7 +102,7 @@ def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> in
         gate = ExposureGate(base.lease.margin_ms, observe=options.observe)
         feed = _feed(base, recovered)
         bot = _bot(base, feed, gate, recovered)
-        keeper = _keeper(base, feed, bot)
+        keeper = _keeper(base, feed, bot, observe=options.observe)
         base.inbox.on_overflow = lambda: feed.resync(frozenset(keeper.resolution.configs))
         sweeper = _sweeper(base)
         parts = Parts(
@@ -173,9 +174,12 @@ def _bot(base: _Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> B
     )
 
 
-def _keeper(base: _Base, feed: Feed, bot: Bot) -> Keeper:
+def _keeper(base: _Base, feed: Feed, bot: Bot, *, observe: bool) -> Keeper:
+    client = base.new_client("keeper")
+    groups = OrderGroups(client, base.inbox, lambda: bot.state.groups.triggered)
     return Keeper(
-        reader=base.new_client("keeper"),
+        reader=client,
+        groups=None if observe else groups,
         store=ConfigStore(base.db),
         feed=feed,
         inbox=base.inbox,

@@ -136,6 +136,8 @@ class GlobalConfig(_Item):
     """Equity this far below its peak halts; the peak begins anew when a halt is lifted."""
     max_event_loss_e6: MoneyE6 | None = Field(default=None, alias="max_event_loss", gt=0)
     """The markets of an event that together lost more than this since their first fill only reduce."""
+    max_fill_15s_e2: CountE2 = Field(default=50_000, alias="max_fill_15s", ge=100, le=100_000_000)
+    """Contracts matched in 15 s on one shard; the exchange itself then takes our quotes there away."""
     loop_interval_ms: int = Field(default=500, ge=50, le=60_000)
     trading_enabled: Flag
 

@@ -34,6 +34,7 @@ _RISK_SIGN: Final = {
     "price_max": 1,
     "max_total_exposure": 1,
     "max_event_exposure": 1,
+    "max_fill_15s": 1,
     "max_daily_loss": 1,
     "trading_enabled": 1,
     "min_spread": -1,

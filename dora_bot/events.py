@@ -129,6 +129,13 @@ class GroupSeen:
     time_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class GroupsChanged:
+    """Our order groups as (shard, group id); a shard without one takes no quotes."""
+
+    groups: tuple[tuple[int, str], ...]
+
+
 # ── events from the slow threads ────────────────────────────────────────────────────────────────
 
 
@@ -143,6 +150,12 @@ class HaltsChanged:
     def stops(self) -> tuple[Halt, ...]:
         """Those under which nothing that adds exposure may leave."""
         return tuple(h for h in self.halts if not h.scope and h.hold is not Hold.REDUCE_ONLY)
+
+    def reason_in(self, market: Market, *holds: Hold) -> str:
+        """Why one of these holds is on the market or its event alone; empty if none is."""
+        scopes = (market.ticker, f"event#{market.event_ticker}")
+        found = (f"{h.halt_id}: {h.reason}" for h in self.halts if h.scope in scopes and h.hold in holds)
+        return next(found, "")
 
     @property
     def halted(self) -> bool:

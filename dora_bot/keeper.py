@@ -11,9 +11,10 @@ from typing import Any
 from dora_bot.config import Ceilings
 from dora_bot.config_resolution import Resolution, is_template, resolve
 from dora_bot.config_store import ConfigItem, ConfigStore
-from dora_bot.errors import ConfigError, DoraError
+from dora_bot.errors import ConfigError, DoraError, ExchangeError
 from dora_bot.events import CatalogChanged, StatusChanged
 from dora_bot.models import AccountLimits, Instant, Market
+from dora_bot.order_groups import OrderGroups
 from dora_bot.ports import AccountReader, Feed, Inbox
 from dora_bot.rest_feed import audit_by_rest
 from dora_bot.views import ConfigChanged
@@ -22,6 +23,7 @@ CONFIG_MS = 3_000
 SCAN_MS = 60_000
 CATALOG_MS = 15_000
 STATUS_MS = 5_000
+GROUPS_MS = 1_000
 LIMITS_MS = 600_000
 QUEUE_MS = 10_000
 SOON_MS = 2_000
@@ -57,6 +59,8 @@ class Keeper:
     catalog: dict[str, Market] = field(default_factory=dict)
     queue: dict[str, int] = field(default_factory=dict)
     resolution: Resolution = field(default_factory=lambda: Resolution({}, None, {}))
+    groups: OrderGroups | None = None
+    """Without it quotes belong to no order group."""
     jobs: list[Job] = field(default_factory=list)
     _items: dict[str, ConfigItem] = field(default_factory=dict)
     _scanned_ms: int = -SCAN_MS
@@ -68,6 +72,7 @@ class Keeper:
             Job("config", CONFIG_MS, self.read_config),
             Job("catalog", CATALOG_MS, self.refresh_catalog),
             Job("status", STATUS_MS, self.read_status),
+            Job("groups", GROUPS_MS, self.keep_groups),
             Job("limits", LIMITS_MS, self.read_limits),
             Job("queue", QUEUE_MS, self.read_queue),
             Job("books", BOOKS_MS, self.audit_books),
@@ -94,6 +99,10 @@ class Keeper:
             if job.name in ("config", "status"):
                 job.run(now)
             job.due_ms, job.last_ok_ms = now.mono_ms + min(job.every_ms, SOON_MS), now.mono_ms
+        try:
+            self.keep_groups(now)
+        except ExchangeError as error:  # policy: the shard without a group is not quoted; the job tries again
+            self.on_problem("groups", error)
 
     # ── configuration ───────────────────────────────────────────────────────────────────────────
 
@@ -170,6 +179,14 @@ class Keeper:
         """Hold the feed's books against the exchange's REST surface, which no frame of the feed could spoil."""
         for book in audit_by_rest(self.reader, now, sorted(self.resolution.configs)):
             self.inbox.post(book)
+
+    def keep_groups(self, now: Instant) -> None:
+        """An order group for every shard that is quoted, before anything is; a triggered one is reset in time."""
+        limits = self.resolution.global_config
+        if self.groups is None or limits is None:
+            return
+        shards = {self.catalog[t].exchange_index for t in self.resolution.configs if t in self.catalog}
+        self.groups.keep(frozenset(shards), limits.max_fill_15s_e2, now)
 
     def read_limits(self, _now: Instant) -> None:
         self.limits = self.reader.get_limits()

@@ -7,11 +7,11 @@ A halt needs no path of its own: HALTED wishes nothing, so the diff cancels ever
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dora_bot import risk_manager, strategy
 from dora_bot.errors import StoreError
-from dora_bot.events import AccountRead
+from dora_bot.events import AccountRead, GroupsChanged
 from dora_bot.execution import Executor
 from dora_bot.models import AccountLimits, Instant
 from dora_bot.order_diff import OrderLease, diff, outran, withdraw
@@ -106,6 +106,8 @@ class Bot:
             elif isinstance(event, AccountLimits):
                 self.budget.resize(event)
             else:
+                if isinstance(event, GroupsChanged):
+                    self.lease = replace(self.lease, group_of_shard=event.groups)
                 self.state.apply(event, now)
         if doubted := self.state.take_doubted():
             self.feed.resync(doubted)

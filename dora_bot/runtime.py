@@ -259,6 +259,8 @@ class Runtime:
         for loop in self.loops:
             if loop.name in ("risk", "account", "keeper"):  # the account is now read here
                 loop.stop(3.0)
+        if p.keeper.groups is not None:
+            self._tried("order groups", p.keeper.groups.delete_all)
         self._tried("last fills", self._book_late_fills)
         if p.socket:
             p.socket.stop()

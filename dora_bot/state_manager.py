@@ -19,6 +19,7 @@ from dora_bot.events import (
     FeedDown,
     FeedUp,
     FillSeen,
+    GroupsChanged,
     GroupSeen,
     HaltsChanged,
     LifecycleSeen,
@@ -29,6 +30,7 @@ from dora_bot.events import (
     TickerSeen,
 )
 from dora_bot.exposure import ends, losses_e6, open_size
+from dora_bot.group_watch import GroupWatch
 from dora_bot.models import (
     Action,
     BookView,
@@ -83,6 +85,7 @@ class StateManager:
         self._day = restored.day
         self._peak = restored.peak
         self._outdated: frozenset[str] = frozenset()
+        self.groups = GroupWatch()
         self._marks: dict[str, valuation.Mark | None] = {}
         self._last_configs: dict[str, MarketConfig] = {}
         self.fills_booked = 0
@@ -102,7 +105,8 @@ class StateManager:
             HaltsChanged: self._on_halts,
             PositionSeen: self._on_confirmation,
             PublicTrade: self._on_confirmation,
-            GroupSeen: self._on_confirmation,
+            GroupSeen: self.groups.on_group,
+            GroupsChanged: self.groups.on_groups,
             FeedUp: self._on_feed_up,
             FeedDown: self._on_feed_down,
         }
@@ -119,7 +123,7 @@ class StateManager:
         elif self.books.apply(event, now) and isinstance(event, BookDelta):
             self._doubted.add(event.ticker)
 
-    def _on_confirmation(self, _event: PositionSeen | PublicTrade | GroupSeen, _now: Instant) -> None:
+    def _on_confirmation(self, _event: PositionSeen | PublicTrade, _now: Instant) -> None:
         """Fills drive positions and the account read verifies them; these frames add nothing to that."""
 
     def _on_ticker(self, event: TickerSeen, _now: Instant) -> None:
@@ -211,6 +215,7 @@ class StateManager:
     def settle(self, outcomes: Iterable[Outcome], now: Instant) -> None:
         for outcome in outcomes:
             self._refusals.note(outcome, now)
+            self.groups.note(outcome, now)
             self.orders.settle(outcome, now)
 
     # ── looking ─────────────────────────────────────────────────────────────────────────────────
@@ -336,10 +341,8 @@ class StateManager:
 
     def _reduce_only(self, market: Market) -> str:
         """Why this market may only get smaller; empty if it may be quoted as the whole bot may."""
-        for halt in self._halts.halts:
-            if halt.hold is Hold.REDUCE_ONLY and halt.scope in _scopes(market):
-                return f"{halt.halt_id}: {halt.reason}"
-        return "its config item is not valid" if market.ticker in self._outdated else ""
+        outdated = "its config item is not valid" if market.ticker in self._outdated else ""
+        return self._halts.reason_in(market, Hold.REDUCE_ONLY) or outdated
 
     def _on_hold(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> str:
         """Why no exposure may be written for this market now, though what rests may stay."""
@@ -350,9 +353,11 @@ class StateManager:
 
     def _frozen(self, market: Market, now: Instant) -> str:
         """Why nothing of ours may rest in this market now."""
-        for halt in self._halts.halts:
-            if halt.hold is not Hold.REDUCE_ONLY and halt.scope in _scopes(market):
-                return f"{halt.halt_id}: {halt.reason}"
+        held = self._halts.reason_in(market, Hold.PAUSED, Hold.HALTED) or self.groups.objection(
+            market.exchange_index
+        )
+        if held:
+            return held
         if market.ticker in self.disputed:
             return f"position in dispute: {self.disputed[market.ticker]}"
         if market.exchange_index in self._status.paused_shards:
@@ -360,11 +365,6 @@ class StateManager:
         if market.close_ms and now.exchange_ms > market.close_ms - CLOSE_MARGIN_MS:
             return "the market is about to close"
         return ""
-
-
-def _scopes(market: Market) -> tuple[str, str]:
-    """What a halt of one market, or of its event, names."""
-    return market.ticker, f"event#{market.event_ticker}"
 
 
 _LIFECYCLE_STATUS = {
