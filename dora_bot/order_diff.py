@@ -70,7 +70,9 @@ def _side(
     now: Instant,
 ) -> list[Wanted]:
     keep, extra = _choose(orders, quote)
-    wanted = [Wanted(cancel(order, "not wanted twice")) for order in extra if not _cancelled_lately(order, now)]
+    wanted = [
+        Wanted(cancel(order, "not wanted twice")) for order in extra if not _cancelled_lately(order, now)
+    ]
     wanted += [Wanted(cancel(o, "cancel repeated")) for o in orders if _cancel_is_due(o, now)]
     if keep is None:
         if quote is not None and not orders:

@@ -114,7 +114,9 @@ def opened(place: Place, now: Instant) -> OwnOrder:
 def reserved(order: OwnOrder, action: Amend | Cancel, now: Instant) -> OwnOrder:
     """An amend or cancel of this order is about to be sent."""
     if isinstance(action, Amend):
-        return replace(order, state=OrderState.IN_FLIGHT, pending=action, written=now, cancel_tried_mono_ms=None)
+        return replace(
+            order, state=OrderState.IN_FLIGHT, pending=action, written=now, cancel_tried_mono_ms=None
+        )
     if order.state is OrderState.CLOSING:
         # Repeated: what a read must be newer than for the order to be gone is the first cancel.
         return replace(order, pending=action, cancel_tried_mono_ms=now.mono_ms)
