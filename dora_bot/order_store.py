@@ -90,7 +90,7 @@ class OrderStore:
         booked = replace(
             order, booked_e2=order.booked_e2 + fill.count_e2, order_id=order.order_id or fill.order_id
         )
-        if booked.live and booked.booked_e2 >= booked.total_e2 and booked.state is not OrderState.UNKNOWN:
+        if booked.live and not booked.exposed_e2:
             booked = own_orders.closed(booked, booked.booked_e2, "filled", now)
         self.put(booked, now, "filled")
         return order.client_order_id

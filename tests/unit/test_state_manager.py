@@ -105,6 +105,22 @@ def test_a_fill_moves_the_position_and_leaves_the_worst_case_where_it_was() -> N
     assert view.orders[0].remaining_e2 == 600
 
 
+def test_a_full_fill_ends_a_create_in_doubt_but_not_an_amend_that_may_have_grown_the_order() -> None:
+    state = manager()
+    state.reserve([PLACE], NOW)
+    feed(state, FillSeen(fill(count_e2=1_000)))
+    assert not state.orders.live()
+    for kind in (None, OutcomeKind.UNKNOWN):  # a tick that failed in the call leaves the order in flight
+        state = manager()
+        placed(state)
+        amend = Amend("b-1", "o1", T, Side.BID, 4_100, 1_600, NOON_MS + 60_000, 0)
+        state.reserve([amend], NOW)
+        if kind is not None:
+            state.settle([Outcome(amend, kind)], NOW)
+        feed(state, FillSeen(fill(count_e2=1_000)))
+        assert [order.exposed_e2 for order in state.orders.live()] == [600]
+
+
 def test_a_fill_is_booked_once_from_whatever_source_and_however_often() -> None:
     state = manager()
     placed(state)
