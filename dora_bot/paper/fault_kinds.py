@@ -110,6 +110,7 @@ _ENGINE = (
     Kind("eng.cancel_all_partial", REQUEST, "shards:list", "a cancel-all reaches these shards only"),
     Kind("eng.cancel_all_tail", REQUEST, "ms:int", "how long this cancel-all goes on killing new orders"),
     Kind("eng.post_only_ghost", REQUEST, "ms:int", "a post-only create is a cross, and its canceled frame comes ms later"),
+    Kind("eng.batch_part", REQUEST, "n:int", "only the first n items (half) of a batch get through; the reply knows nothing of the others"),
     Kind("eng.amend_other", REQUEST, "", "the reply of an amend or cancel describes another order of the account"),
     Kind("eng.reduced_by_wrong", REQUEST, "share:num", "reduced_by is this share (0) of what was taken out"),
     Kind("eng.expiry", SELF, "late_ms:int ignore:flag", "orders expire late or not at all until disarmed"),

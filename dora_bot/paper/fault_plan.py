@@ -39,6 +39,7 @@ SAMPLES: Mapping[str, Mapping[str, Choice | range]] = {
     "eng.fill_before_reply": {"share": (0.5, 1.0)},
     "eng.cancel_survivor": {"n": range(1, 3)},
     "eng.post_only_ghost": {"ms": range(3_000)},
+    "eng.batch_part": {"n": range(3)},
     "eng.amend_other": {},
     "eng.reduced_by_wrong": {},
     "flow.cancel_chaser": {},

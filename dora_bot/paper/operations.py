@@ -72,7 +72,7 @@ class Operations:
     ) -> Operation:
         """The operation a request stands for; a batch has the values of all its items."""
         found: dict[str, set[str]] = {name: set() for name in _NAMES}
-        for fields in (dict(query), *_items(raw)):
+        for fields in (query, *(item.items() for item in _items(raw))):
             _gather(found, fields)
         for folder, name in _IN_PATH.items():
             named = path.partition(folder)[2].split("/", maxsplit=1)[0]
@@ -120,8 +120,8 @@ class Operations:
         return f"{stem}/{self._counts[stem]}"
 
 
-def _gather(found: dict[str, set[str]], fields: Mapping[str, Any]) -> None:
-    for name, value in fields.items():
+def _gather(found: dict[str, set[str]], fields: Iterable[tuple[str, Any]]) -> None:
+    for name, value in fields:
         known = _ALIASES.get(name, name)
         if known in found and isinstance(value, str | int):
             found[known].add(str(value))

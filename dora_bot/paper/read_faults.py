@@ -74,7 +74,9 @@ class StaleReads:
         dated = [
             self._copies[fault.fault_id].as_of_ms(now_ms)
             for fault in self._venue.faults.armed("read.stale")
-            if fault.params.get("dated", True) and fault.fault_id in self._copies
+            if fault.params.get("dated", True)
+            and fault.params.get("surface") != "book"
+            and fault.fault_id in self._copies
         ]
         return min([self._venue.replica.as_of_ms(now_ms), *dated])
 

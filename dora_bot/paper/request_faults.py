@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from dora_bot.models import Side, TimeInForce
 from dora_bot.paper.bend import Bend
 from dora_bot.paper.drift import DRIFTS, drift
@@ -17,6 +19,7 @@ from dora_bot.paper.read_faults import is_read, paged_body, paged_query, redated
 from dora_bot.paper.rest_base import Call, Reply
 from dora_bot.paper.specs import OrderRequest, OrderStatus, OrderView, Refused
 from dora_bot.paper.wire import Json
+from dora_bot.paper.wire_requests import peek
 from dora_bot.units import count_text, parse_count
 
 if TYPE_CHECKING:
@@ -50,6 +53,9 @@ class RequestFaults:
         if is_read(operation):
             return _read(work, call, handler)
         _counterparty_first(work, call)
+        part = work.strike("eng.batch_part", when=work.op in ("batch_create", "batch_cancel"))
+        if part is not None:
+            call = replace(call, raw=_part(call.raw, part))
         with self._venue.engine.bent(_bend(work)):
             reply = handler(call)
         return _told(work, call, reply)
@@ -107,6 +113,15 @@ def take(venue: "Venue", ticker: str, side: Side, price_e4: int, size: tuple[int
         return 0
     finally:
         venue.publish()
+
+
+def _part(raw: bytes, fault: Fault) -> bytes:
+    """The body of a batch with its first items only."""
+    body = peek(raw)
+    orders = body.get("orders")
+    if not isinstance(orders, list):
+        return raw
+    return msgspec.json.encode({**body, "orders": orders[: fault.whole("n", len(orders) // 2)]})
 
 
 def _bend(work: _Work) -> Bend:

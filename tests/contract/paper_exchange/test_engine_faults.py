@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import requests
 
 from tests.contract.paper_exchange.conftest import Admin
 from tests.fakes.signed_client import SignedClient
@@ -125,6 +126,19 @@ def test_a_post_only_order_is_refused_and_told_of_later(
         "canceled",
         "PostOnlyCrossCancel",
     )
+
+
+def test_a_batch_gets_through_in_part_and_its_reply_is_lost(admin: Admin, client: SignedClient) -> None:
+    items = [order(), order(), order()]
+    admin.arm("eng.batch_part", params={"n": 2}, when={"count": 2})
+    answer = client.post(f"{V2}/batched", {"orders": items})
+    told = [row["client_order_id"] for row in answer.body["orders"]]
+    truth = [row["client_order_id"] for row in admin.truth()["open_orders"]]
+    assert told == truth == [item["client_order_id"] for item in items[:2]]
+    admin.arm("http.drop_reply", params={"phase": "after_apply", "how": "reset"}, when={"count": 1})
+    with pytest.raises(requests.ConnectionError):
+        client.post(f"{V2}/batched", {"orders": [order(), order(), order()]})
+    assert len(open_ids(admin)) == 4
 
 
 def test_a_reply_describes_another_order(admin: Admin, client: SignedClient) -> None:

@@ -230,9 +230,7 @@ def test_silence(
     assert ws.frame()["type"] in ("orderbook_delta", "user_order")
 
 
-def test_silence_of_one_subscription_and_of_pongs(
-    admin: Admin, client: SignedClient, book: WsClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silence_of_one_subscription_and_of_pongs(admin: Admin, client: SignedClient, book: WsClient) -> None:
     admin.arm("ws.silence", match={"sid": "1"}, params={"scope": "sid"})
     place(client)
     assert silent(book)
@@ -240,6 +238,21 @@ def test_silence_of_one_subscription_and_of_pongs(
     admin.disarm()
     admin.arm("ws.silence")
     assert not book.is_ponged()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_silence_keeps_pings_or_not(
+    admin: Admin, connect: Connect, monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    monkeypatch.setattr("dora_bot.paper.server.PING_EVERY_S", 0.05)
+    admin.arm("ws.silence", params={"keep_pings": kept})
+    ws = connect()
+    ws.settimeout(0.4)
+    if kept:
+        assert ws.wait_for_ping() == b"heartbeat"
+    else:
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            ws.wait_for_ping()
 
 
 def test_a_half_open_connection_stays_up_and_is_dead(

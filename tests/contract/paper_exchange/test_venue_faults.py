@@ -205,6 +205,19 @@ def test_what_cannot_be_done_is_refused_and_not_armed(admin: Admin) -> None:
     assert admin.call("GET", "/faults")[1] == {"faults": []}
 
 
+def test_what_cannot_be_done_later_is_journalled(admin: Admin) -> None:
+    fault = admin.arm("mkt.state", params={"to": "settle", "ticker": ONE}, when={"from_ms": 1_000})
+    admin.call("POST", "/clock", {"offset_ms": 2_000})
+    [refused] = [entry for entry in admin.journal() if entry["kind"] == "fault_refused"]
+    assert refused["fault_id"] == fault
+    assert client_is_served(admin)
+
+
+def client_is_served(admin: Admin) -> bool:
+    """Whether the exchange still runs."""
+    return admin.call("GET", "/truth")[0] == 200
+
+
 # ── counterparties and strangers ────────────────────────────────────────────────────────────────
 
 
