@@ -2,7 +2,7 @@
 # ARGS passes options on: make demo ARGS="--seconds 30 --json"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs-check conformance bench kill-nine doctor mission lock clean
+.PHONY: help setup demo test check docs-check conformance bench sim kill-nine doctor mission lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -35,6 +35,11 @@ conformance: setup  ## foreign Kalshi clients against the paper exchange (needs 
 
 bench: setup  ## every figure as one JSON line; needs a quiet machine
 	@for script in scripts/bench_*.py; do $(BIN)/python -m scripts.$$(basename $$script .py) || exit 1; done
+
+TICKS ?= 100000
+SEED ?= 1
+sim: setup  ## the whole bot in virtual time against the exchange's engine, with faults (TICKS= SEED= RATE=)
+	@$(BIN)/python -m tests.sim.run --ticks $(TICKS) --seed $(SEED) $(if $(RATE),--rate $(RATE))
 
 kill-nine: setup  ## SIGKILL the quoting bot 20 times and audit it against the exchange each time
 	@$(BIN)/python -m scripts.kill_nine $(ARGS)

@@ -1,0 +1,359 @@
+"""The bot's client over the simulated network: every call takes virtual time, and each of its phases can fail.
+
+A write leaves, is applied (at once, late, after the client gave up, or never) and is answered or not. What the
+exchange answers is encoded and read by the production code that decides which of the four outcomes it is.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from dora_bot import kalshi_outcomes as outcomes
+from dora_bot.errors import ExchangeError, ExchangeUnreachable, RateLimited, WireError
+from dora_bot.events import BookSnapshot
+from dora_bot.models import (
+    AccountLimits,
+    Action,
+    Amend,
+    Balance,
+    BucketLimit,
+    Cancel,
+    ExchangeOrder,
+    ExchangePosition,
+    ExchangeStatus,
+    Fill,
+    Market,
+    Outcome,
+    Place,
+    Settlement,
+)
+from dora_bot.paper.specs import AmendRequest, OrderRequest, Refused
+from dora_bot.paper.wire_account import cancel_body, receipt_body
+from tests.sim import convert
+from tests.sim.faults import Faults
+from tests.sim.kernel import Kernel, Wake
+from tests.sim.venue import BOT, Venue
+
+TIMEOUT_MS = 2_000
+HOLD_MS = 24_000
+"""The longest a request waits in the network after the client gave up; a signature lives 30 s."""
+
+LIMITS = AccountLimits("prime", BucketLimit(4_000, 2_000), BucketLimit(4_000, 2_000))
+WRITE_FAULTS = (
+    "refuse", "drop_request", "drop_reply", "status_before", "status_after", "late_reply", "hang", "hold",
+    "too_many", "garbage",
+)  # fmt: skip
+BATCH_FAULTS = (*WRITE_FAULTS, "half", "missing")
+READ_FAULTS = ("reset", "hang", "status", "too_many", "garbage")
+
+Body = dict[str, Any]
+Result = TypeVar("Result")
+
+
+@dataclass(eq=False)
+class Flight:
+    """One request on its way. ``actions`` may still be applied until ``landed``."""
+
+    place: str
+    actions: Sequence[Action]
+    kind: str
+    sent_ms: int
+    wake: Wake
+    landed: bool = False
+    status: int = 0
+    body: bytes = b""
+
+
+@dataclass(eq=False)
+class Network:
+    """What the clients of all threads share, and what the judge looks at."""
+
+    kernel: Kernel
+    venue: Venue
+    faults: Faults
+    on_send: Callable[[Flight], None]
+    on_outcome: Callable[[Outcome], None]
+    on_port: Callable[[str], None]
+    flights: list[Flight] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def number(self, name: str) -> int:
+        self.counts[name] += 1
+        return self.counts[name]
+
+
+class SimExchange:
+    """Implements `ports.AccountReader` for one thread (``who``) of the bot."""
+
+    def __init__(self, network: Network, who: str) -> None:
+        self._net = network
+        self._kernel = network.kernel
+        self._venue = network.venue
+        self._who = who
+
+    # ── writes ──────────────────────────────────────────────────────────────────────────────────
+
+    def place_order(self, order: Place) -> Outcome:
+        return self.place_orders([order])[0]
+
+    def place_orders(self, orders: Sequence[Place]) -> list[Outcome]:
+        flight = self._launch(f"create/{orders[0].client_order_id}", orders, batch=True)
+        return self._finish(flight, outcomes.batch_created)
+
+    def amend_order(self, order: Amend) -> Outcome:
+        return self.amend_orders([order])[0]
+
+    def amend_orders(self, orders: Sequence[Amend]) -> list[Outcome]:
+        flights = [self._launch(self._nth("amend", order), [order], batch=False) for order in orders]
+        return [self._finish(flight, _amended)[0] for flight in flights]
+
+    def cancel_order(self, order: Cancel) -> Outcome:
+        return self.cancel_orders([order])[0]
+
+    def cancel_orders(self, orders: Sequence[Cancel]) -> list[Outcome]:
+        sendable = [order for order in orders if order.order_id]
+        told: Iterator[Outcome] = iter(())
+        if sendable:
+            flight = self._launch(self._nth("cancel", sendable[0]), sendable, batch=True)
+            told = iter(self._finish(flight, outcomes.batch_cancelled))
+        return [
+            next(told) if order.order_id else outcomes.denied_locally(order, "no_order_id", "")
+            for order in orders
+        ]
+
+    def cancel_all_orders(self) -> None:
+        self._read(
+            "cancel_all", lambda: self._venue.step(lambda now: self._venue.engine.cancel_all(BOT, now))
+        )
+
+    def _nth(self, what: str, action: Action) -> str:
+        name = f"{what}/{action.client_order_id}"
+        return f"{name}/n={self._net.number(name)}"
+
+    def _launch(self, place: str, actions: Sequence[Action], *, batch: bool) -> Flight:
+        self._net.on_port(place.split("/", 1)[0])
+        faults, now = self._net.faults, self._kernel.now_ms
+        kind = faults.strike(place, BATCH_FAULTS if batch else WRITE_FAULTS)
+        flight = Flight(place, actions, kind, now, Wake(self._kernel.running))
+        if kind == "refuse":
+            flight.wake.fired = True
+            return flight
+        out = 3 + int(30 * faults.share(f"{place}/out"))
+        back = 3 + int(30 * faults.share(f"{place}/back"))
+        if kind == "hold":
+            out = TIMEOUT_MS + int(HOLD_MS * faults.share(f"{place}/hold"))
+        if kind == "late_reply":
+            back = TIMEOUT_MS + 3_000
+        self._net.flights.append(flight)
+        self._net.on_send(flight)
+        self._kernel.at(now + out, lambda: self._land(flight, back))
+        return flight
+
+    def _land(self, flight: Flight, back_ms: int) -> None:
+        """The request reaches the exchange; what it does there is answered ``back_ms`` later."""
+        flight.landed = True
+        self._net.flights.remove(flight)
+        kind = flight.kind
+        if kind in ("drop_request", "hang"):
+            pass
+        elif kind == "status_before":
+            flight.status = 503
+        elif kind == "too_many":
+            flight.status, flight.body = 429, b'{"error":"too many requests"}'
+        else:
+            self._apply(flight)
+        if kind in ("drop_reply", "half"):
+            flight.status = 0
+        elif kind == "status_after":
+            flight.status, flight.body = 504, b"<html>gateway timeout</html>"
+        elif kind == "garbage":
+            flight.body = flight.body[: len(flight.body) // 2]
+        if kind != "hang":
+            self._kernel.at(self._kernel.now_ms + back_ms, flight.wake)
+
+    def _apply(self, flight: Flight) -> None:
+        actions = flight.actions
+        if flight.kind == "half":
+            actions = actions[: (len(actions) + 1) // 2]
+        items = [self._item(action) for action in actions]
+        if flight.kind == "missing":
+            items = items[:-1]
+        if isinstance(actions[0], Amend):
+            flight.status = items[0].pop("status", 200)
+            flight.body = msgspec.json.encode(items[0])
+        else:
+            flight.status = 201 if isinstance(actions[0], Place) else 200
+            flight.body = msgspec.json.encode({"orders": items})
+
+    def _item(self, action: Action) -> Body:
+        ids = {"client_order_id": action.client_order_id}
+        if not isinstance(action, Place):
+            ids["order_id"] = action.order_id
+        try:
+            return self._venue.step(lambda now: _perform(self._venue, action, now))
+        except Refused as no:
+            error = {"code": no.code, "message": no.message, "details": no.details}
+            return {**ids, "status": no.status, "error": error} if isinstance(action, Amend) else {
+                **ids, "reduced_by": "0.00", "error": error,
+            }  # fmt: skip
+
+    def _finish(self, flight: Flight, read: Callable[[Any, int, bytes], list[Outcome]]) -> list[Outcome]:
+        if flight.kind == "refuse":
+            found = [outcomes.denied_locally(a, "connect", "connection refused") for a in flight.actions]
+        else:
+            deadline = flight.sent_ms + TIMEOUT_MS
+            if not flight.wake.fired:
+                self._kernel.wait(flight.wake, deadline)
+            if flight.landed and flight.status and self._kernel.now_ms < deadline:
+                found = read(flight.actions, flight.status, flight.body)
+            else:
+                code = "timeout" if self._kernel.now_ms >= deadline else "reset"
+                found = [outcomes.unknown(a, code, flight.kind) for a in flight.actions]
+        for outcome in found:
+            self._net.on_outcome(outcome)
+        return found
+
+    # ── reads ───────────────────────────────────────────────────────────────────────────────────
+
+    def _read(self, name: str, answer: Callable[[], Result]) -> Result:
+        self._net.on_port(name)
+        place = f"read/{self._who}.{name}"
+        place = f"{place}/n={self._net.number(place)}"
+        kind = self._net.faults.strike(place, READ_FAULTS)
+        start = self._kernel.now_ms
+        if kind == "hang":
+            self._kernel.sleep_until(start + TIMEOUT_MS)
+            raise ExchangeUnreachable(f"{place}: timeout")
+        self._kernel.sleep_until(start + 3 + int(25 * self._net.faults.share(f"{place}/out")))
+        found = answer()
+        self._kernel.sleep_until(self._kernel.now_ms + 3)
+        if kind == "reset":
+            raise ExchangeUnreachable(f"{place}: reset")
+        if kind == "too_many":
+            raise RateLimited(place)
+        if kind == "garbage":
+            raise WireError(f"{place}: not JSON")
+        if kind == "status":
+            raise ExchangeError(f"{place}: 500")
+        return found
+
+    def get_order_book(self, ticker: str) -> BookSnapshot:
+        return self.get_order_books([ticker])[0]
+
+    def get_order_books(self, tickers: Sequence[str]) -> list[BookSnapshot]:
+        engine = self._venue.engine
+        return self._read(
+            "books",
+            lambda: self._venue.step(
+                lambda _: [convert.snapshot_of(engine.book(ticker), by_rest=True) for ticker in tickers]
+            ),
+        )
+
+    def get_open_orders(self) -> list[ExchangeOrder]:
+        return self._read(
+            "orders", lambda: [convert.order_of(v) for v in self._venue.account().resting.values()]
+        )
+
+    def get_fills(self, since_ms: int) -> list[Fill]:
+        """Oldest first; a fault leaves out the newest one, with everything else of the reply intact."""
+
+        def answer() -> list[Fill]:
+            found: list[Fill] = []
+            for view in reversed(self._venue.account().fills):
+                if view.time_ms < since_ms:
+                    break
+                found.append(convert.fill_of(view, "rest"))
+            return found[::-1]
+
+        found = self._read("fills", answer)
+        place = f"omit/{self._who}/n={self._net.number('omit')}"
+        return found[:-1] if found and self._net.faults.strike(place, ("newest",), 0.5) else found
+
+    def get_positions(self) -> list[ExchangePosition]:
+        return self._read(
+            "positions", lambda: [convert.position_of(v) for v in self._venue.account().positions.values()]
+        )
+
+    def get_settlements(self, since_ms: int) -> list[Settlement]:
+        return self._read("settlements", list)
+
+    def get_balance(self) -> Balance:
+        def answer() -> Balance:
+            purses = self._venue.account().money.purses
+            return Balance(
+                sum(p.cash_e6 for p in purses), tuple((p.exchange_index, p.cash_e6) for p in purses)
+            )
+
+        return self._read("balance", answer)
+
+    def get_user_data_timestamp(self) -> int:
+        return self._read("as_of", self._venue.as_of_ms)
+
+    def get_limits(self) -> AccountLimits:
+        return self._read("limits", lambda: LIMITS)
+
+    def get_exchange_status(self) -> ExchangeStatus:
+        def answer() -> ExchangeStatus:
+            shards = self._venue.engine.status()
+            return ExchangeStatus(
+                active=any(s.exchange_active for s in shards), trading=any(s.trading_active for s in shards)
+            )
+
+        return self._read("status", answer)
+
+    def get_markets(
+        self, *, tickers: Sequence[str] = (), series: str = "", event: str = "", status: str = ""
+    ) -> list[Market]:
+        engine = self._venue.engine
+        return self._read("markets", lambda: [convert.market_of(engine.market(t)) for t in tickers])
+
+    def get_queue_positions(self, tickers: Sequence[str]) -> dict[str, int]:
+        return self._read("queue", dict)
+
+    def create_order_group(self, limit_e2: int, exchange_index: int) -> str:
+        raise NotImplementedError
+
+    def trigger_order_group(self, group_id: str, exchange_index: int) -> None:
+        raise NotImplementedError
+
+    def reset_order_group(self, group_id: str, exchange_index: int) -> None:
+        raise NotImplementedError
+
+
+def _perform(venue: Venue, action: Action, now_ms: int) -> Body:
+    """Apply one write to the engine, as the HTTP layer would. Raises `Refused`."""
+    engine = venue.engine
+    if isinstance(action, Place):
+        request = OrderRequest(
+            action.ticker,
+            action.side,
+            action.price_e4,
+            action.count_e2,
+            time_in_force=action.time_in_force,
+            client_order_id=action.client_order_id,
+            post_only=action.post_only,
+            reduce_only=action.reduce_only,
+            expiration_ms=action.expiration_ms // 1_000 * 1_000,
+            cancel_on_pause=True,
+            shard=action.exchange_index,
+        )
+        return receipt_body(engine.create(BOT, request, now_ms))
+    if isinstance(action, Amend):
+        change = AmendRequest(
+            action.order_id,
+            action.ticker,
+            action.side,
+            action.price_e4,
+            action.total_e2,
+            expiration_ms=action.expiration_ms // 1_000 * 1_000,
+            shard=action.exchange_index,
+        )
+        return receipt_body(engine.amend(BOT, change, now_ms))
+    return cancel_body(engine.cancel(BOT, action.order_id, now_ms, shard=action.exchange_index))
+
+
+def _amended(orders: Sequence[Amend], status: int, body: bytes) -> list[Outcome]:
+    return [outcomes.amended(orders[0], status, body)]

@@ -1,0 +1,315 @@
+"""The invariants of FAULTS section 3 as predicates over exchange truth, the journal and the latch: never over belief.
+
+The judge sees every request as it leaves (with what the network will do to it), every event of the engine, every
+outcome told to the bot and every tick. It only notes; the run stops at the first violation.
+"""
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dora_bot.accounting import apply_fill, cash_e6
+from dora_bot.events import AccountRead, FillSeen, OrderSeen
+from dora_bot.models import Action, Amend, Cancel, ExchangeOrder, Outcome, OutcomeKind, Place, Position, Side
+from dora_bot.own_orders import OwnOrder
+from dora_bot.paper.events import EngineEvent, FillMade, OrderChanged
+from dora_bot.paper.specs import OrderView
+from dora_bot.state_manager import StateManager
+from dora_bot.units import ONE_E4
+from tests.sim.client import Flight, Network
+from tests.sim.convert import fill_of
+from tests.sim.stores import CAPS, QUOTE, TICKERS, SimJournal, SimLatch
+from tests.sim.venue import BOT, CASH_E6, Venue
+
+LIFE_MS = 55_000
+NEVER = frozenset({"drop_request", "hang", "status_before", "too_many"})
+"""Kinds of fault by which a request is never applied."""
+
+SIGNED_MS = 30_000
+"""A request whose signature is older than this is refused."""
+
+CALL_MS = 2_000
+FORGOTTEN_MS = 60_000
+KEPT = 50
+
+
+@dataclass(frozen=True)
+class Violation:
+    invariant: str
+    at_ms: int
+    text: str
+
+
+class Judge:
+    def __init__(self, venue: Venue, journal: SimJournal, latch: SimLatch, exposure_cap_e6: int) -> None:
+        self.venue = venue
+        self.journal = journal
+        self.latch = latch
+        self.network: Network
+        self.violations: list[Violation] = []
+        self.records: deque[str] = deque(maxlen=KEPT)
+        self.counts: Counter[str] = Counter()
+        self.pairs: Counter[tuple[str, str]] = Counter()
+        self.halt_bound_ms = 30_000
+        self._digest = hashlib.sha256()
+        self._cap = exposure_cap_e6
+        self._resting: dict[str, OrderView] = {}
+        self._landed_ms: dict[str, int] = {}
+        self._positions = {ticker: Position(ticker) for ticker in TICKERS}
+        self._fills: set[tuple[str, str]] = set()
+        self._used: set[str] = set()
+        self._unknown: dict[str, tuple[Place | Amend, int]] = {}
+        self._stray_since: dict[str, int] = {}
+
+    @property
+    def digest(self) -> str:
+        return self._digest.hexdigest()
+
+    def note(self, kind: str, text: str) -> None:
+        line = f"{self.venue.kernel.now_ms} {kind} {text}"
+        self.records.append(line)
+        self._digest.update(line.encode())
+
+    def broken(self, invariant: str, text: str) -> None:
+        self.note("VIOLATION", f"{invariant} {text}")
+        self.violations.append(Violation(invariant, self.venue.kernel.now_ms, text))
+
+    # ── requests ────────────────────────────────────────────────────────────────────────────────
+
+    def on_send(self, flight: Flight) -> None:
+        self.note("send", f"{flight.place} {flight.kind} {[_short(a) for a in flight.actions]}")
+        for action in flight.actions:
+            if isinstance(action, Cancel):
+                continue
+            if not self.journal.intended(action):
+                self.broken("I12", f"{_short(action)} left before its intent was durable")
+            self._check_permission(action)
+            self._check_terms(action)
+        if flight.kind not in NEVER and not isinstance(flight.actions[0], Cancel):
+            for ticker in {a.ticker for a in flight.actions}:
+                self._check_worst(ticker, flight)
+            self._check_exposure(flight)
+
+    def _check_permission(self, action: Place | Amend) -> None:
+        if self.latch.halts:
+            self.broken("I22", f"{_short(action)} although {next(iter(self.latch.halts))} is in force")
+        for cid, (doubtful, _) in self._unknown.items():
+            if doubtful.ticker == action.ticker:
+                self.broken("I11", f"{_short(action)} while the end of {cid} is unknown")
+        if isinstance(action, Place):
+            if action.client_order_id in self._used:
+                self.broken("I12", f"{action.client_order_id} is used twice")
+            self._used.add(action.client_order_id)
+
+    def _check_terms(self, action: Place | Amend) -> None:
+        market = self.venue.engine.market(action.ticker)
+        left = action.expiration_ms - self.venue.now_ms
+        if not 0 < left <= LIFE_MS:
+            self.broken("I08", f"{_short(action)} expires in {left} ms")
+        if isinstance(action, Place) and not (
+            action.post_only and action.time_in_force.value.startswith("good")
+        ):
+            self.broken("I08", f"{_short(action)} is not a post-only good-till-cancelled order")
+        if not market.grid.contains(action.price_e4):
+            self.broken("I09", f"{_short(action)} is off the grid")
+        if isinstance(action, Place) and not 0 < action.count_e2 <= QUOTE * 100:
+            self.broken("I04", f"{_short(action)} is larger than quote_size")
+
+    def _open(self, ticker: str) -> list[tuple[Side, int, int]]:
+        """(side, price, count) of everything that rests or may yet come to rest, each at its worst."""
+        changes: dict[str, list[Amend]] = {}
+        found: list[tuple[Side, int, int]] = []
+        for flight in self.network.flights:
+            if flight.kind in NEVER:
+                continue
+            for action in flight.actions:
+                if action.ticker != ticker:
+                    continue
+                if isinstance(action, Place):
+                    found.append((action.side, action.price_e4, action.count_e2))
+                elif isinstance(action, Amend):
+                    changes.setdefault(action.order_id, []).append(action)
+        for order in self._resting.values():
+            if order.ticker != ticker:
+                continue
+            amends = changes.get(order.order_id, [])
+            count = max([order.remaining_e2, *(a.total_e2 - order.filled_e2 for a in amends)])
+            worse = max if order.side is Side.BID else min
+            found.append((order.side, worse([order.price_e4, *(a.price_e4 for a in amends)]), count))
+        return found
+
+    def _check_worst(self, ticker: str, flight: Flight) -> None:
+        found = self._open(ticker)
+        net = self._positions[ticker].net_e2
+        for side in {a.side for a in flight.actions if not isinstance(a, Cancel) and a.ticker == ticker}:
+            mine = [count for s, _, count in found if s is side]
+            worst = net * side.sign + sum(mine)
+            # Getting out is always allowed: what is open on the reducing side may be as large as the position.
+            if worst > CAPS[ticker] * 100:
+                self.broken("I01", f"{flight.place}: {ticker} {side} worst case {worst} of {mine}, net {net}")
+            if len(mine) > 1:
+                self.broken("I05", f"{flight.place}: {len(mine)} orders on the {side} of {ticker}")
+        bids = [price for side, price, _ in found if side is Side.BID]
+        asks = [price for side, price, _ in found if side is Side.ASK]
+        if bids and asks and max(bids) >= min(asks):
+            self.broken("I07", f"{flight.place}: {ticker} bid {max(bids)} against own ask {min(asks)}")
+
+    def _check_exposure(self, flight: Flight) -> None:
+        raised = {a.ticker for a in flight.actions}
+        losses = {t: _worst_loss_e6(self._positions[t], self._open(t)) for t in TICKERS}
+        self.network.flights.remove(flight)
+        before = {t: _worst_loss_e6(self._positions[t], self._open(t)) for t in raised}
+        self.network.flights.append(flight)
+        if any(losses[t] > before[t] for t in raised) and sum(losses.values()) > self._cap:
+            self.broken("I02", f"{flight.place}: worst-case loss {losses}")
+
+    # ── what the exchange does ──────────────────────────────────────────────────────────────────
+
+    def on_events(self, events: Iterable[EngineEvent]) -> None:
+        for event in events:
+            if isinstance(event, OrderChanged) and event.account == BOT:
+                self._on_order(event.order)
+            elif isinstance(event, FillMade) and event.account == BOT:
+                fill = fill_of(event.fill, "truth")
+                self.counts["fills"] += 1
+                self._fills.add(fill.key)
+                self._positions[fill.ticker], _ = apply_fill(self._positions[fill.ticker], fill)
+                self.note("fill", f"{fill.client_order_id} {fill.side} {fill.price_e4} {fill.count_e2}")
+
+    def _on_order(self, order: OrderView) -> None:
+        cid = order.client_order_id
+        self.note("truth", f"{cid} {order.status} {order.price_e4} {order.remaining_e2} {order.reason}")
+        if order.status != "resting":
+            self._resting.pop(order.order_id, None)
+            return
+        self._resting[order.order_id] = order
+        self._landed_ms.setdefault(order.order_id, self.venue.now_ms)
+        left = order.expiration_ms - self.venue.now_ms
+        if not order.expiration_ms or left > LIFE_MS:
+            self.broken("B13", f"{cid} expires in {left} ms")
+
+    # ── what the bot is told ────────────────────────────────────────────────────────────────────
+
+    def on_outcome(self, outcome: Outcome, order: OwnOrder | None) -> None:
+        action = outcome.action
+        what = type(action).__name__
+        self.counts[f"outcome {outcome.kind}"] += 1
+        self.pairs[order.state if order else "none", f"{what} {outcome.kind}"] += 1
+        self.note("outcome", f"{_short(action)} {outcome.kind} {outcome.code}")
+        if isinstance(action, Cancel):
+            if outcome.kind is OutcomeKind.ACCEPTED:
+                self._unknown.pop(action.client_order_id, None)
+        elif outcome.kind is OutcomeKind.UNKNOWN:
+            self._unknown[action.client_order_id] = (action, self.venue.now_ms)
+
+    def on_delivery(self, events: Iterable[object], state: StateManager) -> None:
+        """The tick takes these in: evidence for what was unknown, and pairs of order state and event."""
+        for event in events:
+            if isinstance(event, OrderSeen):
+                told = event.order
+                self.note("told", f"{told.client_order_id} {told.status} {told.price_e4} {told.remaining_e2}")
+                self._take_evidence(told, 0)
+                order = state.orders.find(event.order.client_order_id, event.order.order_id)
+                name = f"frame {event.order.status} {event.reason}".strip()
+                self.pairs[order.state if order else "none", name] += 1
+            elif isinstance(event, FillSeen):
+                order = state.orders.find(event.fill.client_order_id, event.fill.order_id)
+                known = "fill again" if state.knows(event.fill) else "fill"
+                self.pairs[order.state if order else "none", known] += 1
+                if order and order.exposed_e2 <= event.fill.count_e2:
+                    self._unknown.pop(order.client_order_id, None)
+            elif isinstance(event, AccountRead):
+                self._on_read(event, state)
+
+    def _on_read(self, read: AccountRead, state: StateManager) -> None:
+        listed = {o.client_order_id for o in read.orders}
+        for told in read.orders:
+            self._take_evidence(told, read.as_of_ms)
+        for order in state.orders.live():
+            self.pairs[order.state, "listed" if order.client_order_id in listed else "not listed"] += 1
+        for cid, (action, at_ms) in list(self._unknown.items()):
+            proof_ms = SIGNED_MS if isinstance(action, Place) else CALL_MS
+            if cid not in listed and read.as_of_ms > at_ms - CALL_MS + proof_ms:
+                del self._unknown[cid]
+
+    def _take_evidence(self, told: ExchangeOrder, as_of_ms: int) -> None:
+        """An order seen ends the doubt about its create; about an amend if it shows it, has ended, or time ran out."""
+        if told.client_order_id not in self._unknown:
+            return
+        action, at_ms = self._unknown[told.client_order_id]
+        shown = isinstance(action, Place) or (
+            (told.price_e4, told.filled_e2 + told.remaining_e2) == (action.price_e4, action.total_e2)
+        )
+        if shown or told.status != "resting" or as_of_ms > at_ms - CALL_MS + SIGNED_MS:
+            del self._unknown[told.client_order_id]
+
+    def forget_life(self) -> None:
+        """A new process asks the exchange before it writes; what the old one did not know is not its business."""
+        self._unknown.clear()
+        self._stray_since.clear()
+
+    # ── at every tick ───────────────────────────────────────────────────────────────────────────
+
+    def on_tick(self, state: StateManager) -> None:
+        now_ms = self.venue.now_ms
+        for order in self._resting.values():
+            mine = state.orders.find(order.client_order_id, order.order_id)
+            if mine is None:
+                since = self._stray_since.setdefault(order.order_id, now_ms)
+                if now_ms - since > FORGOTTEN_MS:
+                    self.broken("I15", f"{order.client_order_id} rests and nobody knows of it")
+            elif not mine.live:
+                self.broken(
+                    "I10", f"{order.client_order_id} rests, the bot holds it for done: {mine.evidence}"
+                )
+        if self.latch.halts:
+            halted_ms = min(h.raised_ms for h in self.latch.halts.values())
+            for order in self._resting.values():
+                since = max(halted_ms, self._landed_ms[order.order_id])
+                if now_ms - since > self.halt_bound_ms:
+                    self.broken("I21", f"{order.client_order_id} rests {now_ms - since} ms after the halt")
+
+    def check_book(self, state: StateManager) -> None:
+        """Everything sent was delivered: a book that claims to be proven equals the engine's."""
+        self.counts["books compared"] += 1
+        for ticker in TICKERS:
+            book = state.books.book(ticker)
+            if book is None or book.doubt:
+                continue
+            cut = self.venue.engine.book(ticker)
+            if book.bids.sizes != dict(cut.bids) or book.asks.sizes != dict(cut.asks):
+                self.broken("I17", f"the proven book of {ticker} is not the exchange's")
+
+    def check_ledger(self, state: StateManager) -> None:
+        """Trading stood still and everything was read: the ledger is the exchange's, to the micro-dollar."""
+        self.counts["ledgers compared"] += 1
+        if self.journal.booked != self._fills:
+            differing = sorted(self.journal.booked ^ self._fills)[:3]
+            self.broken("I13", f"fills booked and made differ: {differing}")
+        for ticker in TICKERS:
+            mine = state.positions.get(ticker, Position(ticker)).net_e2
+            if mine != self._positions[ticker].net_e2:
+                self.broken("B10", f"{ticker}: {mine} believed, {self._positions[ticker].net_e2} held")
+        cash = sum(purse.cash_e6 for purse in self.venue.engine.balance(BOT)) - CASH_E6
+        booked = sum(cash_e6(position) for position in state.positions.values())
+        if cash != booked:
+            self.broken("I20", f"cash moved by {cash}, booked were {booked}")
+
+    def quoted(self, ticker: str) -> bool:
+        return any(order.ticker == ticker for order in self._resting.values())
+
+
+def _short(action: Action) -> str:
+    if isinstance(action, Cancel):
+        return f"cancel {action.client_order_id}"
+    size = action.count_e2 if isinstance(action, Place) else action.total_e2
+    name = type(action).__name__.lower()
+    return f"{name} {action.client_order_id} {action.ticker} {action.side} {size}@{action.price_e4}"
+
+
+def _worst_loss_e6(position: Position, found: list[tuple[Side, int, int]]) -> int:
+    """What settles worst, if every open order that makes it worse is filled: written down again, not borrowed."""
+    bought = sum(price * count for side, price, count in found if side is Side.BID)
+    sold = sum((ONE_E4 - price) * count for side, price, count in found if side is Side.ASK)
+    return max(0, position.cost_e6 + bought, position.cost_e6 - position.net_e2 * ONE_E4 + sold)

@@ -1,0 +1,46 @@
+"""The whole bot in virtual time, short form: the sweep of fault rates on fixed seeds, and the simulation's own promises.
+
+``make sim`` runs longer ones.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.sim.run import PAIRS, describe, shortfalls, simulate, sweep, total
+from tests.sim.world import World
+
+TICKS = 12_000
+SEED = 11
+
+
+@pytest.mark.timeout(110)
+def test_no_invariant_breaks_over_the_sweep_of_fault_rates_and_enough_was_seen() -> None:
+    results = sweep(SEED, TICKS)
+    assert not [describe(result) for result in results if result.violations]
+    assert sum(result.ticks for result in results) >= TICKS
+    assert not shortfalls(results)
+    counts, faults, pairs = total(results)
+    assert counts["killed"] > 0
+    assert counts["halts"] > 0
+    assert {"create/drop_reply", "amend/hold"} <= faults.keys()
+    assert len(pairs) >= PAIRS
+
+
+def test_the_same_seed_repeats_itself_byte_for_byte_and_another_does_not() -> None:
+    first, again, other = simulate(5, 0.05, 600), simulate(5, 0.05, 600), simulate(6, 0.05, 600)
+    assert first.digest == again.digest
+    assert first.records == again.records
+    assert first.digest != other.digest
+
+
+def test_the_keys_of_a_run_replay_it() -> None:
+    wild = simulate(7, 0.05, 600)
+    assert wild.keys
+    assert simulate(7, 0.05, 600, frozenset(wild.keys)).digest == wild.digest
+
+
+def test_a_sweep_that_saw_nothing_is_not_a_pass(tmp_path: Path) -> None:
+    quiet = World(1, 0.0, tmp_path).run(300)
+    assert not quiet.violations
+    assert any("killed" in text or "halts" in text for text in shortfalls([quiet] * 40))
