@@ -44,6 +44,7 @@ from dora_bot.state_store import StateStore
 from dora_bot.stop_signals import StopSignals
 from dora_bot.tables import require_tables
 from dora_bot.telemetry import Telemetry
+from dora_bot.trading_hours import closures
 from dora_bot.valuation import Day, utc_date
 from dora_bot.write_budget import WriteBudget
 
@@ -180,6 +181,7 @@ def _keeper(base: _Base, feed: Feed, bot: Bot, *, observe: bool) -> Keeper:
     return Keeper(
         reader=client,
         groups=None if observe else groups,
+        closures=lambda now_ms: closures(client.get_schedule(), now_ms),
         store=ConfigStore(base.db),
         feed=feed,
         inbox=base.inbox,

@@ -170,6 +170,13 @@ class CatalogChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosuresRead:
+    """When the exchange's schedule has it closed, as (from, until) in Unix ms, in order."""
+
+    closures: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StatusChanged:
     status: ExchangeStatus
 

@@ -12,7 +12,7 @@ from dora_bot.config import Ceilings
 from dora_bot.config_resolution import Resolution, is_template, resolve
 from dora_bot.config_store import ConfigItem, ConfigStore
 from dora_bot.errors import ConfigError, DoraError, ExchangeError
-from dora_bot.events import CatalogChanged, StatusChanged
+from dora_bot.events import CatalogChanged, ClosuresRead, StatusChanged
 from dora_bot.models import AccountLimits, Instant, Market
 from dora_bot.order_groups import OrderGroups
 from dora_bot.ports import AccountReader, Feed, Inbox
@@ -24,6 +24,7 @@ SCAN_MS = 60_000
 CATALOG_MS = 15_000
 STATUS_MS = 5_000
 GROUPS_MS = 1_000
+SCHEDULE_MS = 600_000
 LIMITS_MS = 600_000
 QUEUE_MS = 10_000
 SOON_MS = 2_000
@@ -61,6 +62,8 @@ class Keeper:
     resolution: Resolution = field(default_factory=lambda: Resolution({}, None, {}))
     groups: OrderGroups | None = None
     """Without it quotes belong to no order group."""
+    closures: Callable[[int], tuple[tuple[int, int], ...]] | None = None
+    """The exchange's closed times around a moment of its clock, see `trading_hours`; may raise `ExchangeError`."""
     jobs: list[Job] = field(default_factory=list)
     _items: dict[str, ConfigItem] = field(default_factory=dict)
     _scanned_ms: int = -SCAN_MS
@@ -73,6 +76,7 @@ class Keeper:
             Job("catalog", CATALOG_MS, self.refresh_catalog),
             Job("status", STATUS_MS, self.read_status),
             Job("groups", GROUPS_MS, self.keep_groups),
+            Job("schedule", SCHEDULE_MS, self.read_schedule),
             Job("limits", LIMITS_MS, self.read_limits),
             Job("queue", QUEUE_MS, self.read_queue),
             Job("books", BOOKS_MS, self.audit_books),
@@ -99,10 +103,11 @@ class Keeper:
             if job.name in ("config", "status"):
                 job.run(now)
             job.due_ms, job.last_ok_ms = now.mono_ms + min(job.every_ms, SOON_MS), now.mono_ms
-        try:
-            self.keep_groups(now)
-        except ExchangeError as error:  # policy: the shard without a group is not quoted; the job tries again
-            self.on_problem("groups", error)
+        for name, run in (("groups", self.keep_groups), ("schedule", self.read_schedule)):
+            try:
+                run(now)
+            except ExchangeError as error:  # the job tries again; a shard without a group is not quoted
+                self.on_problem(name, error)
 
     # ── configuration ───────────────────────────────────────────────────────────────────────────
 
@@ -179,6 +184,10 @@ class Keeper:
         """Hold the feed's books against the exchange's REST surface, which no frame of the feed could spoil."""
         for book in audit_by_rest(self.reader, now, sorted(self.resolution.configs)):
             self.inbox.post(book)
+
+    def read_schedule(self, now: Instant) -> None:
+        if self.closures is not None:
+            self.inbox.post(ClosuresRead(self.closures(now.exchange_ms)))
 
     def keep_groups(self, now: Instant) -> None:
         """An order group for every shard that is quoted, before anything is; a triggered one is reset in time."""

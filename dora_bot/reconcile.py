@@ -41,6 +41,7 @@ class Reconciler:
         settled = sum(state.book_settlement(settlement) for settlement in read.settlements)
         mismatches, halt = self._positions(read, state, now)
         state.orders.bury(now)
+        state.reopening.on_account(read)
         self.last_as_of_ms = max(self.last_as_of_ms, read.as_of_ms)
         return Reconciled(adopted, fills, settled, foreign, mismatches, halt)
 

@@ -98,6 +98,8 @@ def stance(view: View) -> Stance:
         demands.append((Posture.PAUSED, "trading_enabled is false"))
     if not (view.status.active and view.status.trading):
         demands.append((Posture.PAUSED, "the exchange is paused"))
+    if view.closed:
+        demands.append((Posture.PAUSED, view.closed))
     if not demands:
         return Stance(Posture.RUN)
     lowest = min(posture for posture, _ in demands)

@@ -16,6 +16,7 @@ from dora_bot.events import (
     BookLost,
     BookSnapshot,
     CatalogChanged,
+    ClosuresRead,
     FeedDown,
     FeedUp,
     FillSeen,
@@ -50,6 +51,7 @@ from dora_bot.order_store import OrderStore
 from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.records import FillRow, Row, SettlementRow
 from dora_bot.refusals import Refusals
+from dora_bot.reopening import Reopening
 from dora_bot.views import ConfigChanged, MarketView, View
 
 CLOSE_MARGIN_MS = 60_000
@@ -86,6 +88,7 @@ class StateManager:
         self._peak = restored.peak
         self._outdated: frozenset[str] = frozenset()
         self.groups = GroupWatch()
+        self.reopening = Reopening()
         self._marks: dict[str, valuation.Mark | None] = {}
         self._last_configs: dict[str, MarketConfig] = {}
         self.fills_booked = 0
@@ -102,6 +105,7 @@ class StateManager:
             CatalogChanged: self._on_catalog,
             ConfigChanged: self._on_config,
             StatusChanged: self._on_status,
+            ClosuresRead: self.reopening.on_closures,
             HaltsChanged: self._on_halts,
             PositionSeen: self._on_confirmation,
             PublicTrade: self._on_confirmation,
@@ -154,8 +158,9 @@ class StateManager:
         self._global = event.global_config
         self._outdated = event.outdated
 
-    def _on_status(self, event: StatusChanged, _now: Instant) -> None:
+    def _on_status(self, event: StatusChanged, now: Instant) -> None:
         self._status = event.status
+        self.reopening.on_status(event.status, now)
 
     def _on_halts(self, event: HaltsChanged, _now: Instant) -> None:
         self._halts = event
@@ -271,6 +276,7 @@ class StateManager:
             global_config=self._global,
             status=self._status,
             halts=self._halts.halts,
+            closed=self.reopening.objection(now),
             feed_up=self._feed_up,
             exposure_e6=sum(losses_e6(views.values()).values()),
             equity_e6=equity,

@@ -71,6 +71,7 @@ class View:
 
     ``peak`` is the highest equity that counts for the trailing limit, none until every position had a mark.
     ``event_pnl_e6`` is what each event made since its first fill, over all its markets that are known.
+    ``closed`` says why nothing may rest anywhere, around a pause of the exchange.
     """
 
     now: Instant
@@ -87,6 +88,7 @@ class View:
     peak: Peak | None = None
     event_pnl_e6: Mapping[str, int] = field(default_factory=dict)
     stray_orders: tuple[OwnOrder, ...] = ()
+    closed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
