@@ -5,8 +5,13 @@ import socket
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.plugins.skips", "tests.plugins.leftovers", "tests.plugins.aws"]
+
+# A property is judged by what it finds: how long an example took says how busy the machine was.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 # `make conformance` names the interpreter that has the foreign clients; without it there is nothing to run.
 collect_ignore = [] if "CONFORMANCE_PYTHON" in os.environ else ["conformance"]
