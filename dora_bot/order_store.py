@@ -33,11 +33,17 @@ class OrderStore:
 
     def __init__(self, own_prefix: str, restored: Iterable[OwnOrder]) -> None:
         self._prefix = own_prefix
-        self._orders = {o.client_order_id: o for o in restored}
-        self._by_order_id = {o.order_id: o.client_order_id for o in restored if o.order_id}
+        self._orders: dict[str, OwnOrder] = {}
+        self._counted: dict[str, OwnOrder] = {}
+        """Those of `_orders` that may still change the position: few, where tombstones are many."""
+        self._by_order_id: dict[str, str] = {}
         self._unmatched: dict[str, int] = {}
         self.rows: list[OrderRow] = []
         self.resolved: list[Outcome] = []
+        for order in restored:
+            self._keep(order)
+            if order.order_id:
+                self._by_order_id[order.order_id] = order.client_order_id
 
     # ── finding ─────────────────────────────────────────────────────────────────────────────────
 
@@ -50,18 +56,17 @@ class OrderStore:
         return told.client_order_id.startswith(self._prefix)
 
     def live(self) -> list[OwnOrder]:
-        return [o for o in self._orders.values() if o.live]
+        return [o for o in self._counted.values() if o.live]
 
     def counted(self) -> dict[str, list[OwnOrder]]:
         """By market: the orders that may still change the position, finished ones with unseen fills included."""
         found: dict[str, list[OwnOrder]] = {}
-        for order in self._orders.values():
-            if order.live or order.exposed_e2:
-                found.setdefault(order.ticker, []).append(order)
+        for order in self._counted.values():
+            found.setdefault(order.ticker, []).append(order)
         return found
 
     def of_market(self, ticker: str) -> list[OwnOrder]:
-        return [o for o in self._orders.values() if o.ticker == ticker and o.live]
+        return [o for o in self._counted.values() if o.ticker == ticker and o.live]
 
     # ── changing ────────────────────────────────────────────────────────────────────────────────
 
@@ -69,11 +74,11 @@ class OrderStore:
         """Count the actions as if they had already worked, before their first byte leaves (FAULTS I03)."""
         for action in actions:
             if isinstance(action, Place):
-                self._orders[action.client_order_id] = own_orders.opened(action, now)
+                self._keep(own_orders.opened(action, now))
                 continue
             order = self._orders.get(action.client_order_id)
             if order is not None and order.live:
-                self._orders[action.client_order_id] = own_orders.reserved(order, action, now)
+                self._keep(own_orders.reserved(order, action, now))
 
     def settle(self, outcome: Outcome, now: Instant) -> None:
         order = self._orders.get(outcome.action.client_order_id)
@@ -98,7 +103,7 @@ class OrderStore:
     def adopt(self, told: ExchangeOrder, booked_e2: int, now: Instant) -> None:
         """Take over an order with our prefix that this process did not place; ``booked_e2`` of it is in the position."""
         order = replace(own_orders.adopted(told, now), booked_e2=booked_e2)
-        self._orders[order.client_order_id] = order
+        self._keep(order)
         self._by_order_id[order.order_id] = order.client_order_id
 
     def put(self, order: OwnOrder, now: Instant, reason: str) -> None:
@@ -108,7 +113,7 @@ class OrderStore:
             self._by_order_id[order.order_id] = order.client_order_id
             early = self._unmatched.pop(order.order_id, 0)
             order = replace(order, booked_e2=order.booked_e2 + early)
-        self._orders[order.client_order_id] = order
+        self._keep(order)
         if before is not None and before.pending and before.state is OrderState.UNKNOWN is not order.state:
             end = OutcomeKind.ACCEPTED if order.order_id else OutcomeKind.REFUSED
             self.resolved.append(
@@ -116,6 +121,13 @@ class OrderStore:
             )
         if before is not None and before.live and not order.live:
             self.rows.append(_row(order, _end(order), now.exchange_ms, reason or order.evidence))
+
+    def _keep(self, order: OwnOrder) -> None:
+        self._orders[order.client_order_id] = order
+        if order.live or order.exposed_e2:
+            self._counted[order.client_order_id] = order
+        else:
+            self._counted.pop(order.client_order_id, None)
 
     def bury(self, now: Instant) -> None:
         """Forget what finished long ago and owes us nothing."""
