@@ -26,7 +26,8 @@ class Actor:
         self.name = name
         self.killed = False
         self.ended = False
-        self.baton = threading.Semaphore(0)
+        self.baton = threading.Lock()
+        self.baton.acquire()
 
 
 class Wake:
