@@ -16,6 +16,7 @@ from dora_bot.config_store import ConfigStore
 from dora_bot.drain import Drain
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import LeaseLost, StoreError
+from dora_bot.events import HaltsChanged
 from dora_bot.exchange_access import connect_client, connect_transport, load_signer
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.execution import Executor
@@ -28,7 +29,7 @@ from dora_bot.kill import Sweeper
 from dora_bot.lease import Lease
 from dora_bot.main import Bot
 from dora_bot.market_feed import FeedSettings, MarketFeed
-from dora_bot.models import AccountLimits, Instant, Outcome, OutcomeKind, Place
+from dora_bot.models import AccountLimits, Halt, Instant, Outcome, OutcomeKind, Place
 from dora_bot.order_diff import OrderLease
 from dora_bot.order_groups import OrderGroups
 from dora_bot.own_orders import OrderState, OwnOrder, opened
@@ -87,21 +88,14 @@ def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> in
         store = StateStore(base.db)
         drain = Drain(base.journal, base.db, lambda: base.lease.grip)
         recovered = load_state(store, base.journal, drain, base.clock)
-        for halt in recovered.risk.halts:
-            base.halts.latch(
-                halt.reason,
-                halt.raised_by,
-                halt.evidence,
-                base.clock.now(),
-                hold=halt.hold,
-                scope=halt.scope,
-            )
+        base.halts.take(recovered.risk.halts, base.clock.now())
         # What became of amends and cancels under way is seen in the order list that every start reads.
         over = [i.action for i in recovered.unresolved if not isinstance(i.action, Place)]
         ends = [Outcome(action, OutcomeKind.REFUSED, code="restart") for action in over]
         base.journal.settle(ends, base.clock.now())
         gate = ExposureGate(base.lease.margin_ms, observe=options.observe)
         feed = _feed(base, recovered)
+        drain.take_halts = lambda halts, now: _take_halts(base, gate, halts, now)
         bot = _bot(base, feed, gate, recovered)
         keeper = _keeper(base, feed, bot, observe=options.observe)
         base.inbox.on_overflow = lambda: feed.resync(frozenset(keeper.resolution.configs))
@@ -155,6 +149,14 @@ def _base(settings: Settings, stack: ExitStack, signals: StopSignals) -> _Base:
         halts=HaltFile(state_dir.path / "halts.jsonl"),
         inbox=ThreadInbox(),
     )
+
+
+def _take_halts(base: _Base, gate: ExposureGate, halts: tuple[Halt, ...], now: Instant) -> HaltsChanged:
+    told = base.halts.take(halts, now)
+    if told != gate.halts:
+        gate.halts = told
+        base.inbox.post(told)
+    return told
 
 
 def _bot(base: _Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> Bot:

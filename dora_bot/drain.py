@@ -12,6 +12,7 @@ from itertools import groupby
 
 from dora_bot.dynamo import Condition, ConditionFailed, Dynamo
 from dora_bot.errors import InvariantViolation, LeaseLost, StoreError
+from dora_bot.events import HaltsChanged
 from dora_bot.items import (
     DECISION_LOG,
     STATE,
@@ -42,6 +43,8 @@ _RETRY_S = 0.2
 _MINUTE_MS = 60_000
 _AGAIN_MS = 5_000
 """When what is due once a minute is tried again after it failed."""
+HALTS_MS = 3_000
+"""How often halts are looked for that others wrote into DynamoDB."""
 _KEEP_BOOKED_MS = 7 * 86_400_000
 _KEEP_INTENTS_MS = 86_400_000
 """Every order expires within a minute, so what was sent a day ago and never resolved is not resting any more."""
@@ -65,17 +68,20 @@ class Drain:
     """Belongs to one thread. ``grip`` gives the lease or raises `LeaseLost`.
 
     ``published`` and ``halts`` give what to publish; until they are set nothing is, as before the first tick.
+    ``take_halts`` is given the halts that stand in DynamoDB, whoever wrote them there, and returns those in force.
     """
 
     def __init__(self, journal: SqliteJournal, db: Dynamo, grip: Callable[[], Grip]) -> None:
         self.published: Callable[[], Published] | None = None
         self.halts: Callable[[], tuple[Halt, ...]] | None = None
+        self.take_halts: Callable[[tuple[Halt, ...], Instant], HaltsChanged] | None = None
         self._journal = journal
         self._db = db
         self._state = StateStore(db)
         self._grip = grip
         self._minute_due_ms = 0
         self._told_halts: tuple[Halt, ...] | None = None
+        self._halts_due_ms = 0
 
     def step(self, now: Instant) -> DrainReport:
         """Move what waits, tell new halts; once a minute also move decisions and publish.
@@ -85,6 +91,10 @@ class Drain:
         """
         moved = 0
         error = ""
+        try:
+            self._look_for_halts(now)
+        except StoreError as failed:  # an item damaged by hand must not keep the bookings from being moved
+            error = str(failed)
         try:
             self._tell_halts()
             while chunk := self._journal.pending(_CHUNK):
@@ -159,6 +169,15 @@ class Drain:
         ) from failed
 
     # ── now and then ────────────────────────────────────────────────────────────────────────────
+
+    def _look_for_halts(self, now: Instant) -> None:
+        """A halt set in the console, or by a command on another machine or in another directory, holds here too."""
+        if self.take_halts is None or now.mono_ms < self._halts_due_ms:
+            return
+        self._halts_due_ms = now.mono_ms + HALTS_MS
+        found = self._state.risk_state().halts
+        if self.take_halts(found, now).halts != found:
+            self._told_halts = None
 
     def _tell_halts(self) -> None:
         """At once, not once a minute: a new host must find the halt."""

@@ -129,6 +129,7 @@ class HaltFile:
     def _writing(self) -> Iterator[IO[str]]:
         """The file, open for appending and locked against other processes. Raises `StoreError`."""
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             file = self._path.open("a", encoding="utf-8")
         except OSError as error:
             raise StoreError(f"halt file {self._path} cannot be written: {error}") from error

@@ -4,21 +4,22 @@ The halt file comes first, because nothing can keep it from being written; then 
 with its own connection; DynamoDB is told last, and a database that is down stops none of it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, Final
 
 from dora_bot.cli_support import note
 from dora_bot.clock import SystemClock
 from dora_bot.config import Settings
 from dora_bot.dynamo import Dynamo
-from dora_bot.errors import DoraError, Usage
+from dora_bot.errors import DoraError, StoreError, Usage
 from dora_bot.events import HaltsChanged
 from dora_bot.exchange_access import connect_client, connect_transport, load_signer
 from dora_bot.flatten import Flattener
 from dora_bot.halts import HaltFile
 from dora_bot.kill import Sweeper, Swept
-from dora_bot.models import Hold
+from dora_bot.models import Halt, Hold, Instant
 from dora_bot.state_store import StateStore
 from dora_bot.units import count_text
 
@@ -31,25 +32,28 @@ CLOSE_S: Final = 10.0
 Confirm = Callable[[Mapping[str, int]], None]
 """Shown what will be closed (signed 0.01 contracts by ticker); raises `Usage` if that is not wanted."""
 
+_Taken = Callable[[Sequence[Halt], Instant], HaltsChanged]
+"""The halts that stand in DynamoDB → those in force, see `HaltFile.take`."""
+
 _OPERATOR: Final = "operator"
 _WORDS: Final = {Hold.PAUSED: "paused", Hold.REDUCE_ONLY: "reduce only"}
 
 
 def halt(settings: Settings, reason: str) -> dict[str, Any]:
     """Latch a halt, cancel every order of the bot. Returns ``{"open_orders","seconds","halt_id"}``."""
-    halt_id = _held(settings, reason, Hold.HALTED)
-    return {**cancel_orders(settings, settings.order_prefix), "halt_id": halt_id}
+    return _stopped(settings, _hold(settings, reason, Hold.HALTED))
 
 
 def pause(settings: Settings, reason: str) -> dict[str, Any]:
     """Latch a pause, cancel every order of the bot. Returns ``{"open_orders","seconds","halt_id"}``."""
-    halt_id = _held(settings, reason, Hold.PAUSED)
-    return {**cancel_orders(settings, settings.order_prefix), "halt_id": halt_id}
+    return _stopped(settings, _hold(settings, reason, Hold.PAUSED))
 
 
 def reduce_only(settings: Settings, reason: str, scope: str = "") -> dict[str, Any]:
     """From now on positions may only shrink: everywhere, or in a market (or ``event#EVENT``)."""
-    return {"halt_id": _held(settings, reason, Hold.REDUCE_ONLY, scope), "scope": scope}
+    held = _hold(settings, reason, Hold.REDUCE_ONLY, scope)
+    held.tell(settings)
+    return {"halt_id": held.halt.halt_id, "scope": scope}
 
 
 def flatten(settings: Settings, ticker: str, within_e4: int, confirm: Confirm) -> Iterator[dict[str, Any]]:
@@ -62,8 +66,9 @@ def flatten(settings: Settings, ticker: str, within_e4: int, confirm: Confirm) -
         flattener = Flattener(client, clock, settings.order_prefix, within_e4, ticker, note)
         confirm(flattener.positions())
         started = clock.now().mono_ms
-        halt_id = _held(settings, "flatten", Hold.PAUSED, ticker)
+        held = _hold(settings, "flatten", Hold.PAUSED, ticker)
         left = flattener.withdraw(PATIENCE_S)
+        held.tell(settings)
         closed = flattener.close(CLOSE_S) if left == 0 else []
         for market in closed:
             yield {
@@ -74,19 +79,19 @@ def flatten(settings: Settings, ticker: str, within_e4: int, confirm: Confirm) -
             }
         seconds = round((clock.now().mono_ms - started) / 1_000, 3)
         done = left == 0 and not any(market.left_e2 for market in closed)
-        yield {"flat": done, "open_orders": left, "seconds": seconds, "halt_id": halt_id}
+        yield {"flat": done, "open_orders": left, "seconds": seconds, "halt_id": held.halt.halt_id}
 
 
 def resume(settings: Settings, halt_id: str) -> dict[str, Any]:
     """End one halt. Returns the halts that are left. Raises `Usage` if there is none of that id."""
     file = _halt_file(settings)
     try:
-        left = file.resume(halt_id, _OPERATOR, SystemClock().now())
+        file.resume(halt_id, _OPERATOR, SystemClock().now())
     except KeyError as error:
         known = ", ".join(halt.halt_id for halt in file.read().halts) or "none"
         raise Usage(f"there is no halt {halt_id} in force; in force: {known}") from error
-    _tell_dynamo(settings, left)
-    return {"resumed": halt_id, "halts": [halt.halt_id for halt in left.halts]}
+    _tell_dynamo(settings, file.take)
+    return {"resumed": halt_id, "halts": [halt.halt_id for halt in file.read().halts]}
 
 
 def cancel_orders(settings: Settings, prefix: str = "") -> dict[str, Any]:
@@ -103,26 +108,62 @@ def cancel_orders(settings: Settings, prefix: str = "") -> dict[str, Any]:
     return {"open_orders": swept.open_orders, "seconds": swept.seconds}
 
 
-def _held(settings: Settings, reason: str, hold: Hold, scope: str = "") -> str:
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A halt just latched, or counted in this process only where the disk refused it."""
+
+    halt: Halt
+    file: HaltFile
+
+    def tell(self, settings: Settings) -> None:
+        """Tell DynamoDB, by which a bot with another state directory learns of it within seconds.
+
+        Raises `StoreError` if the halt is not on the disk: a bot that is running may quote on.
+        """
+        if not self.file.refusal:
+            _tell_dynamo(settings, self.file.take)
+            return
+        _tell_dynamo(settings, lambda found, _now: HaltsChanged((*found, self.halt)))
+        raise StoreError(f"the halt is not latched here, a bot may quote on: {self.file.refusal}")
+
+
+def _hold(settings: Settings, reason: str, hold: Hold, scope: str = "") -> _Held:
     """Latch it. A milder halt of the same reason must not be taken for this one, so the hold is part of its text."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
     told = reason if hold is Hold.HALTED else f"{_WORDS[hold]}{f' in {scope}' if scope else ''}: {reason}"
-    now = SystemClock().now()
-    in_force = _halt_file(settings).latch(told, _OPERATOR, "by command", now, hold=hold, scope=scope)
+    now, file = SystemClock().now(), _halt_file(settings)
+    in_force = file.take([Halt("", told, now.exchange_ms, _OPERATOR, "by command", hold, scope)], now)
     latched = next(halt for halt in in_force.halts if halt.reason == told)
-    note(f"dora: {told} ({hold}), as {latched.halt_id}; `dora resume {latched.halt_id}` ends it")
-    _tell_dynamo(settings, in_force)
-    return latched.halt_id
+    where = settings.state_dir.absolute()
+    if not file.refusal:
+        note(
+            f"dora: {told} ({hold}), as {latched.halt_id} in {where}; `dora resume {latched.halt_id}` ends it"
+        )
+    if not (where / "lock").exists():
+        note(
+            f"dora: no bot has run with DORA_STATE_DIR={where}; one that runs elsewhere takes this from DynamoDB "
+            "within seconds, under an id of its own: see `dora status` there"
+        )
+    return _Held(latched, file)
+
+
+def _stopped(settings: Settings, held: _Held) -> dict[str, Any]:
+    """The orders go first; then the database is told, whatever became of them."""
+    try:
+        swept = cancel_orders(settings, settings.order_prefix)
+    finally:
+        held.tell(settings)
+    return {**swept, "halt_id": held.halt.halt_id}
 
 
 def _halt_file(settings: Settings) -> HaltFile:
     return HaltFile(settings.state_dir / "halts.jsonl")
 
 
-def _tell_dynamo(settings: Settings, in_force: HaltsChanged) -> None:
-    """So that a bot started elsewhere stays halted too. A database that is down must not keep orders alive."""
+def _tell_dynamo(settings: Settings, taken: _Taken) -> None:
+    """Write what is in force here and there, without what was resumed here. A database that is down only gets a note."""
     try:
         with closing(Dynamo.connect(settings.table_prefix)) as db:
-            StateStore(db).set_halts(in_force.halts)
+            store = StateStore(db)
+            store.set_halts(taken(store.risk_state().halts, SystemClock().now()).halts)
     except DoraError as error:
         note(f"dora: DynamoDB does not know of it yet: {error}")

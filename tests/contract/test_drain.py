@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dora_bot.drain import Drain
+from dora_bot.drain import HALTS_MS, Drain
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import InvariantViolation, LeaseLost
+from dora_bot.halts import HaltFile
 from dora_bot.items import DECISION_LOG, STATE, TRADE_LOG
 from dora_bot.journal import SqliteJournal
 from dora_bot.lease import Lease
@@ -289,6 +290,53 @@ def test_halts_are_told_at_once_and_again_until_they_arrive(
     faulty_drain.step(clock.advance(500))
     assert db.get(STATE, {"key": "risk_state"})["trading_halted"] is False
     assert StateStore(db).risk_state().halts == ()
+
+
+def test_halts_that_others_write_are_taken_within_seconds_and_a_resumed_one_is_told(
+    drain: Drain, db: Dynamo, clock: ManualClock, tmp_path: Path
+) -> None:
+    latch, store = HaltFile(tmp_path / "halts.jsonl"), StateStore(db)
+    drain.halts, drain.take_halts = lambda: latch.read().halts, latch.take
+    latch.latch("own", "risk", "", clock.now())
+    drain.step(clock.now())
+    assert store.risk_state().halts == latch.read().halts
+    store.set_halts([Halt("H1", "from another directory", NOON_MS - 5, "operator")])
+    drain.step(clock.advance(HALTS_MS))
+    assert [(h.halt_id, h.reason) for h in latch.read().halts] == [
+        ("H1", "own"),
+        ("H2", "from another directory"),
+    ]
+    assert store.risk_state().halts == latch.read().halts
+    latch.resume("H2", "operator", clock.now())
+    drain.step(clock.advance(HALTS_MS))
+    assert [h.reason for h in store.risk_state().halts] == ["own"]
+
+
+def test_a_halt_set_in_the_console_is_taken_and_its_end_clears_it_there(
+    drain: Drain, db: Dynamo, clock: ManualClock, tmp_path: Path
+) -> None:
+    latch = HaltFile(tmp_path / "halts.jsonl")
+    drain.halts, drain.take_halts = lambda: latch.read().halts, latch.take
+    for name in ("H1", "H2"):
+        drain.step(clock.advance(HALTS_MS))
+        db.update(STATE, {"key": "risk_state"}, {"trading_halted": True})
+        drain.step(clock.advance(HALTS_MS))
+        assert [(h.halt_id, h.raised_by) for h in latch.read().halts] == [(name, "console")]
+        latch.resume(name, "operator", clock.now())
+        drain.step(clock.advance(HALTS_MS))
+        assert db.get(STATE, {"key": "risk_state"})["trading_halted"] is False
+        assert latch.read().halts == ()
+
+
+def test_a_damaged_risk_state_keeps_no_booking_from_its_place(
+    drain: Drain, journal: SqliteJournal, db: Dynamo, clock: ManualClock, tmp_path: Path
+) -> None:
+    latch, book = HaltFile(tmp_path / "halts.jsonl"), Book()
+    drain.take_halts = latch.take
+    db.update(STATE, {"key": "risk_state"}, {"halts": [{"reason": "no id"}]})
+    journal.record([book.fill()])
+    assert "halt_id" in drain.step(clock.now()).error
+    assert_booked(db, book)
 
 
 def test_giving_up_a_flush_says_what_is_left(

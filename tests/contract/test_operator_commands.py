@@ -22,11 +22,12 @@ from dora_bot.errors import ConfigError
 from dora_bot.halts import HaltFile
 from dora_bot.items import MARKET_CONFIG, STATE
 from dora_bot.lease import Lease
-from dora_bot.models import Hold, Side
+from dora_bot.models import Halt, Hold, Side
 from dora_bot.paper.admin_actions import TRADER
 from dora_bot.paper.launch import LaunchOptions
 from dora_bot.paper.specs import OrderRequest
 from dora_bot.paper.testing import PaperServer, StaticMarket, StaticWorld
+from dora_bot.state_dir import StateDir
 from dora_bot.state_store import StateStore
 
 TICKER = "KXCLI-26NOV20-A"
@@ -232,6 +233,33 @@ def test_a_halt_is_latched_told_and_cancels_only_what_is_ours(
     assert not HaltFile(environment / "halts.jsonl").read().halts
     assert not StateStore(db).risk_state().halts
     dora("cancel-all")
+
+
+def test_a_halt_that_the_disk_refuses_sweeps_tells_the_database_and_fails(
+    dora: Dora, exchange: PaperServer, db: Dynamo, environment: Path
+) -> None:
+    rest_orders(exchange, 2, Settings.from_environ(os.environ).order_prefix)
+    (environment / "halts.jsonl").mkdir(parents=True)
+    code, records, told = dora("halt", "--reason", "news")
+    assert (code, records, open_orders(exchange)) == (1, [], 0)
+    assert "the halt is not latched here" in told[-1]
+    assert [halt.reason for halt in StateStore(db).risk_state().halts] == ["news"]
+
+
+def test_a_halt_where_no_bot_has_run_says_so_and_keeps_what_is_in_force_elsewhere(
+    dora: Dora, db: Dynamo, environment: Path
+) -> None:
+    StateStore(db).set_halts([Halt("H1", "daily loss limit", 1_800_000_000_000, "risk")])
+    code, _, told = dora("halt", "--reason", "news")
+    assert code == 0
+    assert any(f"no bot has run with DORA_STATE_DIR={environment}" in line for line in told)
+    assert {halt.reason for halt in StateStore(db).risk_state().halts} == {"daily loss limit", "news"}
+    with StateDir.open(environment):
+        told = dora("halt", "--reason", "news")[2]
+    assert not any("no bot has run" in line for line in told)
+    for name in ("H1", "H2"):
+        assert dora("resume", name)[0] == 0
+    assert not StateStore(db).risk_state().halts
 
 
 def test_a_pause_cancels_and_reducing_only_does_not_and_both_end_by_their_ids(

@@ -182,11 +182,11 @@ class Rig:
             return self.db.get(STATE, {"key": name})
         return self.db.get(MARKET_CONFIG, {"market_id": name})
 
-    def dora(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def dora(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Another command of the operator's, in the bot's environment."""
         return subprocess.run(
             [sys.executable, "-m", "dora_bot.cli", *arguments],
-            env={**child_environment(self.environ), "PYTHONPATH": str(ROOT)},
+            env={**child_environment({**self.environ, **environ}), "PYTHONPATH": str(ROOT)},
             cwd=self.folder,
             capture_output=True,
             text=True,

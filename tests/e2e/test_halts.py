@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from dora_bot.items import STATE
 from dora_bot.models import Side
 from dora_bot.paper.testing import StaticMarket
 from tests.e2e.conftest import MakeRig
@@ -69,6 +70,27 @@ def test_a_halt_with_the_bot_dead_leaves_no_order(rig: Rig) -> None:
     assert rig.dora("resume", halt_id).returncode == 0
     rig.start()
     rig.quoting()
+    assert rig.bot.stop() == 0
+
+
+def test_a_halt_from_another_directory_and_one_set_in_the_console_hold_the_running_bot(rig: Rig) -> None:
+    rig.start()
+    rig.quoting()
+    elsewhere = str(rig.folder / "elsewhere")
+    done = rig.dora("halt", "--reason", "from elsewhere", DORA_STATE_DIR=elsewhere)
+    assert done.returncode == 0, done.stderr
+    told = rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 5.0)
+    assert [halt["reason"] for halt in told["halts"]] == ["from elsewhere"]
+    until("no order", lambda: not rig.run(resting), 5.0)
+    assert rig.dora("resume", told["halts"][0]["halt_id"]).returncode == 0
+    rig.quoting(seconds=5.0)
+
+    rig.db.update(STATE, {"key": "risk_state"}, {"trading_halted": True})
+    told = rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 5.0)
+    assert told["halts"][0]["by"] == "console"
+    assert rig.dora("resume", told["halts"][0]["halt_id"]).returncode == 0
+    rig.quoting(seconds=5.0)
+    assert rig.db.get(STATE, {"key": "risk_state"})["trading_halted"] is False
     assert rig.bot.stop() == 0
 
 
