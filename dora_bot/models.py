@@ -312,12 +312,20 @@ class ExchangeStatus:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A limit order we wish were resting: at most one per (ticker, side)."""
+    """A limit order we wish were resting: at most one per (ticker, side).
+
+    ``limit_e4`` is the most aggressive price that still keeps the strategy's smallest edge, None if it has none.
+    """
 
     ticker: str
     side: Side
     price_e4: int
     count_e2: int
+    limit_e4: int | None = None
+
+    def forbids(self, price_e4: int) -> bool:
+        """Would an order at this price give the edge away?"""
+        return self.limit_e4 is not None and (price_e4 - self.limit_e4) * self.side.sign > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Wished quotes × our orders → the fewest messages that lead from one to the other.
 
 An order that is already right is left alone: its place in the queue is worth more than a tidy number. A quote is
-repriced when it is off by more than the tolerance (a tick by default), shrunk in place when it must shrink, and
+repriced when it is off by more than the tolerance (a tick by default) or has lost its edge, shrunk in place when it must shrink, and
 renewed by an expiry-only amend, which keeps the queue place. An unchanged state gives no message at all.
 """
 
@@ -150,7 +150,7 @@ def _change(
             reason=reason,
         )
 
-    if off > view.config.requote_tolerance_ticks:
+    if off > view.config.requote_tolerance_ticks or quote.forbids(order.price_e4):
         adverse = (order.price_e4 - quote.price_e4) * order.side.sign > 0
         worth = Worth.OUTRUN if adverse else Worth.REPRICE
         young = now.mono_ms - order.written.mono_ms < view.config.min_requote_s * 1_000
@@ -168,7 +168,7 @@ def _change(
 
 
 def outran(then: BookView, now: BookView, config: MarketConfig) -> bool:
-    """Has the middle of the book moved by half of a quote's smallest edge since the last decision?
+    """Has the middle of the book moved by a quarter of a quote's smallest edge since the last decision?
 
     Own size is out of both books. A side that emptied or a book that is no longer proven counts as a move.
     """

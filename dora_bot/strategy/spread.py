@@ -12,8 +12,9 @@ from dora_bot.strategy.guards import objection
 from dora_bot.units import price_text
 from dora_bot.views import Decision, MarketView, Posture, Stance
 
-EDGE_SHARE = 4
-"""The smallest edge a side keeps against fair value is min_spread ÷ this, plus the maker fee."""
+EDGE_SHARE = 2
+"""The smallest edge a side keeps against fair value is min_spread ÷ this, plus the maker fee: so the two quotes of
+a flat position are never closer to each other than min_spread, and raising it widens them."""
 
 
 def quote(view: MarketView, stance: Stance, config: MarketConfig) -> Decision:
@@ -24,19 +25,22 @@ def quote(view: MarketView, stance: Stance, config: MarketConfig) -> Decision:
     required = int(config.min_spread_e4 * (1 + config.toxicity_score))
     if ask - bid < required:
         return Decision((), f"spread {price_text(ask - bid)} is below {price_text(required)}")
-    bid_price, ask_price = _prices(view, config, bid, ask)
     quotes = []
-    for side, price in ((Side.BID, bid_price), (Side.ASK, ask_price)):
+    for side, (price, limit) in zip(Side, _prices(view, config, bid, ask), strict=True):
         size = _size(view, config, side, stance.posture)
         if size > 0 and config.price_min_e4 <= price <= config.price_max_e4:
-            quotes.append(Quote(view.ticker, side, price, size))
+            quotes.append(Quote(view.ticker, side, price, size, limit))
     if not quotes:
         return Decision((), "at the cap on both sides, or outside price_min..price_max")
     return Decision(tuple(quotes), f"fair {price_text((bid + ask) // 2)}, spread {price_text(ask - bid)}")
 
 
-def _prices(view: MarketView, config: MarketConfig, bid: int, ask: int) -> tuple[int, int]:
-    """Our bid and ask: inside by a tick, moved by the skew, kept at the edge, rounded away from the market."""
+def _prices(
+    view: MarketView, config: MarketConfig, bid: int, ask: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Our bid and ask, each with the price at its smallest edge: inside by a tick, moved by the skew, kept at the
+    edge, rounded away from the market.
+    """
     grid = view.market.grid
     shift = _skew_e4(view, config, ask - bid)
     # Twice the centre keeps half ticks exact.
@@ -44,9 +48,13 @@ def _prices(view: MarketView, config: MarketConfig, bid: int, ask: int) -> tuple
     fee_e4 = -(-fees.contract_fee_e6(view.market.fees, (bid + ask) // 2, is_taker=False) // 100)
     # Never nothing, or both quotes could meet at the centre.
     edge = max(config.min_spread_e4 // EDGE_SHARE, 1) + fee_e4
-    highest_bid = min(grid.step(bid, 1) + shift, (centre_2 - 2 * edge) // 2)
-    lowest_ask = max(grid.step(ask, -1) + shift, -((-centre_2 - 2 * edge) // 2))
-    return min(grid.floor(highest_bid), grid.step(ask, -1)), max(grid.ceil(lowest_ask), grid.step(bid, 1))
+    bid_limit, ask_limit = (centre_2 - 2 * edge) // 2, -((-centre_2 - 2 * edge) // 2)
+    ours_bid = grid.floor(min(grid.step(bid, 1) + shift, bid_limit))
+    ours_ask = grid.ceil(max(grid.step(ask, -1) + shift, ask_limit))
+    return (
+        (min(ours_bid, grid.step(ask, -1)), grid.floor(bid_limit)),
+        (max(ours_ask, grid.step(bid, 1)), grid.ceil(ask_limit)),
+    )
 
 
 def _skew_e4(view: MarketView, config: MarketConfig, spread_e4: int) -> int:

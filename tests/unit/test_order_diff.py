@@ -275,6 +275,16 @@ def test_the_other_leg_gets_the_mirrored_messages(orders: list[OwnOrder], wished
     assert ours == told(messages(market_view(*flipped), *opposite), mirror=True)
 
 
+# ── edge ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_order_within_the_tolerance_that_has_lost_its_edge_is_moved_at_once() -> None:
+    a_tick_off = replace(BID, price_e4=4_000)
+    assert messages(market_view(own()), replace(a_tick_off, limit_e4=4_100)) == []
+    wanted = one(market_view(own()), replace(a_tick_off, limit_e4=4_000))
+    assert (said(wanted.action), wanted.worth) == (Sent("Amend", "bid", 4_000, 1_000), Worth.OUTRUN)
+
+
 # ── on hold ─────────────────────────────────────────────────────────────────────────────────────
 
 

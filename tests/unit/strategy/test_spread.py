@@ -49,9 +49,19 @@ def prices(view: MarketView) -> tuple[int, int]:
 def test_it_stands_one_tick_inside_a_wide_market_on_both_sides() -> None:
     found = quoted(market_view(seen=book(4_000, 5_000)))
     assert found == {
-        Side.BID: Quote(T, Side.BID, 4_100, 1_000),
-        Side.ASK: Quote(T, Side.ASK, 4_900, 1_000),
+        Side.BID: Quote(T, Side.BID, 4_100, 1_000, limit_e4=4_300),
+        Side.ASK: Quote(T, Side.ASK, 4_900, 1_000, limit_e4=4_700),
     }
+
+
+@pytest.mark.parametrize(
+    ("min_spread", "expected"), [("0.02", (4_100, 4_700)), ("0.06", (4_100, 4_700)), ("0.08", (4_000, 4_800))]
+)
+def test_two_quotes_of_a_flat_position_are_never_closer_than_min_spread(
+    min_spread: str, expected: tuple[int, int]
+) -> None:
+    wide = market_view(seen=book(4_000, 4_800), with_config=config(min_spread=min_spread))
+    assert prices(wide) == expected
 
 
 def test_it_joins_the_best_where_a_tick_inside_would_cost_the_edge() -> None:
@@ -80,9 +90,9 @@ def test_the_maker_fee_is_part_of_the_edge() -> None:
     paid_bid, paid_ask = prices(market_view(seen=book(4_800, 5_000), with_config=tight, of=charged))
     assert (free_bid, free_ask) == (4_800, 5_000)
     assert (paid_bid, paid_ask) == (4_800, 5_000)
-    # 0.44¢ of fee at 50¢ do not fit into the half cent that is left inside a market of three cents.
-    assert prices(market_view(seen=book(4_800, 5_100), with_config=tight)) == (4_900, 5_000)
-    assert prices(market_view(seen=book(4_800, 5_100), with_config=tight, of=charged)) == (4_800, 5_100)
+    # 0.44¢ of fee at 50¢ do not fit beside the cent of edge that is left inside a market of four cents.
+    assert prices(market_view(seen=book(4_800, 5_200), with_config=tight)) == (4_900, 5_100)
+    assert prices(market_view(seen=book(4_800, 5_200), with_config=tight, of=charged)) == (4_800, 5_200)
 
 
 def test_a_position_moves_both_quotes_against_itself() -> None:
