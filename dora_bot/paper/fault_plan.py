@@ -8,6 +8,7 @@ that struck, posted back as ``replay``, strike again.
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 from dora_bot.paper.fault_kinds import AFTER, BEFORE, KINDS, FaultRefused
@@ -125,6 +126,20 @@ def _sample(kind: str, draw: random.Random) -> dict[str, Any]:
     return {name: draw.choice(values) for name, values in SAMPLES[kind].items()}
 
 
+def _rates(given: object) -> dict[str, float]:
+    """Rates by kind; ``http.*`` stands for all those of a family, ``*`` for all that a plan may hold."""
+    if not isinstance(given, dict) or not all(isinstance(rate, int | float) for rate in given.values()):
+        raise FaultRefused("rates is an object of kinds and chances")
+    rates: dict[str, float] = {}
+    for pattern, rate in given.items():
+        meant = [kind for kind in SAMPLES if fnmatchcase(kind, pattern)]
+        if not meant:
+            known = "can only be armed one by one" if pattern in KINDS else "is not a kind"
+            raise FaultRefused(f"{pattern} {known}; a plan may hold: {', '.join(SAMPLES)}")
+        rates |= dict.fromkeys(meant, float(rate))
+    return rates
+
+
 def make_plan(request: Mapping[str, Any], now_ms: int) -> Plan:
     """A plan from ``{"seed","profile"?,"rates"?,"duration_s"?,"replay"?}``. Raises `FaultRefused`."""
     strange = set(request) - {"seed", "profile", "rates", "duration_s", "replay", "keys", "params"}
@@ -133,18 +148,14 @@ def make_plan(request: Mapping[str, Any], now_ms: int) -> Plan:
     profile = request.get("profile", "none")
     if profile not in PLAN_PROFILES:
         raise FaultRefused(f"profile is one of: {', '.join(PLAN_PROFILES)}")
-    rates = {**PLAN_PROFILES[profile], **(request.get("rates") or {})}
-    unplanned = sorted(kind for kind in rates if kind not in SAMPLES)
-    if unplanned:
-        known = "can only be armed one by one" if unplanned[0] in KINDS else "is not a kind"
-        raise FaultRefused(f"{unplanned[0]} {known}; a plan may hold: {', '.join(SAMPLES)}")
+    rates = {**PLAN_PROFILES[profile], **_rates(request.get("rates") or {})}
     replay = request.get("replay")
     if replay is not None and not (isinstance(replay, list) and all(isinstance(key, str) for key in replay)):
         raise FaultRefused("replay is a list of keys")
     return Plan(
         request["seed"],
         profile,
-        {kind: float(rate) for kind, rate in rates.items()},
+        rates,
         None if request.get("duration_s") is None else float(request["duration_s"]),
         None if replay is None else frozenset(replay),
         now_ms,

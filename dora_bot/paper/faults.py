@@ -105,6 +105,9 @@ class FaultBox:
         kind = check_fault(request.get("kind"), parts)
         if "while" in parts["when"]:
             self.holds(parts["when"]["while"])
+        before = parts["when"].get("after_fault", PLANNED)
+        if before != PLANNED and before not in self._faults and before not in self._gone:
+            raise FaultRefused(f"after_fault: there is and was no fault {before}")
         match = {name: str(value) for name, value in parts["match"].items()}
         params, when = parts["params"], parts["when"]
         match, when = _folded(kind, match, params, when)

@@ -64,7 +64,7 @@ class WsClient:
         """How long to wait for a frame from here on."""
         self._socket.settimeout(seconds)
 
-    def is_ponged(self, within_s: float = 0.3) -> bool:
+    def is_ponged(self, within_s: float = 3.0) -> bool:
         """Whether the server answers a ping; frames that come instead are passed over."""
         self._socket.settimeout(within_s)
         try:

@@ -19,6 +19,7 @@ from dora_bot.paper.testing import PaperServer, StaticMarket, StaticWorld
 from dora_bot.paper.venue import TRADER, Venue
 from tests.contract.paper_exchange.conftest import Admin
 from tests.fakes.signed_client import SignedClient
+from tests.fakes.ws_client import WsClient
 
 V2 = "/portfolio/events/orders"
 START = 1_800_000_000_000
@@ -27,9 +28,8 @@ MARKETS = (
     StaticMarket("KXP-1-TWO", fees=FeeTerms("quadratic_with_maker_fees"), exchange_index=2),
 )
 HARMLESS_TO_ORDER = {
-    "http.status": 0.1,
-    "http.drop_reply": 0.1,
-    "http.body": 0.1,
+    "http.status": 0.15,
+    "http.body": 0.15,
     "rate.deny": 0.05,
     "read.omit": 0.1,
     "ws.gap": 0.05,
@@ -44,23 +44,32 @@ HARMLESS_TO_ORDER = {
 """Rates of kinds that do not make wall time part of the result, as a delayed frame would."""
 
 
+class StandingSigner(SignedClient):
+    """Signs with the time at which the exchange's clock stands at the start."""
+
+    def auth_headers(self, method: str, path: str, *, at_ms: int | None = None) -> dict[str, str]:
+        return super().auth_headers(method, path, at_ms=START if at_ms is None else at_ms)
+
+
 class Script:
     """A client that always does the same, whatever it is answered; on the exchange's own, standing clock."""
 
-    def __init__(self, server: PaperServer, seed: int) -> None:
+    def __init__(self, server: PaperServer, seed: int, timeout_s: float = 20.0) -> None:
         here = server.here
+        self._timeout_s = timeout_s
         self.admin = Admin(here.admin_url, here.admin_token)
-        self._signed = SignedClient(here.rest_url, here.key_id, here.private_key_path)
+        self.signer = StandingSigner(here.rest_url, here.key_id, here.private_key_path)
         self._base, self._draw = here.rest_url, random.Random(seed)
         self._numbers = itertools.count()
         self._tickers = here.tickers
 
     def send(self, method: str, path: str, body: object = None) -> Any:
         """The reply's JSON, None where there is none to be had."""
-        now_ms = int(self.admin.truth()["exchange_time"])
-        headers = self._signed.auth_headers(method, "/trade-api/v2" + path, at_ms=now_ms)
+        headers = self._signed(method, path)
         try:
-            reply = requests.request(method, self._base + path, json=body, headers=headers, timeout=0.5)
+            reply = requests.request(
+                method, self._base + path, json=body, headers=headers, timeout=self._timeout_s
+            )
             return reply.json() if reply.status_code < 300 and reply.content else None
         except (requests.RequestException, ValueError):
             return None
@@ -84,13 +93,16 @@ class Script:
         self.admin.call("POST", "/clock", {"advance_ms": 100})
 
     def _cancel(self, order_id: str, query: str) -> None:
-        now_ms = int(self.admin.truth()["exchange_time"])
-        headers = self._signed.auth_headers("DELETE", f"/trade-api/v2{V2}/{order_id}", at_ms=now_ms)
+        headers = self._signed("DELETE", f"{V2}/{order_id}")
         with_query = f"{self._base}{V2}/{order_id}{query}"
         try:
-            requests.delete(with_query, headers=headers, timeout=0.5)
+            requests.delete(with_query, headers=headers, timeout=self._timeout_s)
         except requests.RequestException:
             return
+
+    def _signed(self, method: str, path: str) -> dict[str, str]:
+        now_ms = int(self.admin.truth()["exchange_time"])
+        return self.signer.auth_headers(method, "/trade-api/v2" + path, at_ms=now_ms)
 
     def _order(self, ticker: str, side: str, price: str) -> dict[str, Any]:
         return {
@@ -114,10 +126,15 @@ def run_script(steps: int, plan: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     with manual() as server:
         script = Script(server, seed=3)
         assert script.admin.call("POST", "/plan", plan)[0] == 200
+        ws = WsClient(server.here.ws_url, script.signer)
+        ws.subscribe("orderbook_delta", "user_orders", "fill", tickers=server.here.tickers[:2])
         for _ in range(steps):
             script.step()
         done = script.admin.call("GET", "/plan")[1]
-        return json.dumps(script.admin.journal()), done
+        journal = json.dumps(script.admin.journal())
+        ws.close()
+        assert '"dropped": true' in journal or "ws.gap" not in plan.get("rates", {})
+        return journal, done
 
 
 # ── 1: determinism and replay ───────────────────────────────────────────────────────────────────
@@ -125,24 +142,23 @@ def run_script(steps: int, plan: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def test_the_same_seed_and_the_same_client_give_the_same_journal_byte_for_byte() -> None:
     plan = {"seed": 11, "rates": HARMLESS_TO_ORDER}
-    first, done = run_script(40, plan)
-    second, again = run_script(40, plan)
+    first, done = run_script(25, plan)
+    second, again = run_script(25, plan)
     assert len(done["keys"]) >= 5
     assert done == again
     assert first == second
-    other, _ = run_script(40, {**plan, "seed": 12})
-    assert other != first
+    assert run_script(10, {**plan, "seed": 12})[1]["keys"] != run_script(10, plan)[1]["keys"]
 
 
 def test_a_replay_strikes_the_same_keys_and_one_less_moves_no_other() -> None:
     plan = {"seed": 11, "rates": {"http.status": 0.3}}
-    whole, done = run_script(25, plan)
+    whole, done = run_script(15, plan)
     keys = done["keys"]
     assert len(keys) >= 4
-    replayed, again = run_script(25, {"seed": 11, "replay": keys})
+    replayed, again = run_script(15, {"seed": 11, "replay": keys})
     assert (again["keys"], again["params"]) == (keys, done["params"])
     assert replayed == whole
-    _, fewer = run_script(25, {"seed": 11, "replay": keys[:-1]})
+    _, fewer = run_script(15, {"seed": 11, "replay": keys[:-1]})
     assert fewer["keys"] == keys[:-1]
 
 
@@ -187,6 +203,8 @@ def test_a_plan_strikes_at_its_rate_until_it_ends(still: PaperServer, still_admi
         ({"seed": 1, "profile": "gentle"}, "profile is one of"),
         ({"seed": 1, "rates": {"mkt.pause": 0.1}}, "one by one"),
         ({"seed": 1, "rates": {"http.nothing": 0.1}}, "not a kind"),
+        ({"seed": 1, "rates": {"http.status": None}}, "chances"),
+        ({"seed": 1, "rates": [0.1]}, "chances"),
         ({"seed": 1, "replay": "all"}, "list of keys"),
         ({"seed": 1, "colour": "red"}, "a plan is"),
     ],
@@ -196,6 +214,13 @@ def test_a_bad_plan_is_refused(still_admin: Admin, plan: dict[str, Any], says: s
     assert status == 400
     assert says in reply["error"]
     assert still_admin.call("GET", "/plan")[1] == {"keys": []}
+
+
+def test_a_rate_may_stand_for_a_family(still_admin: Admin) -> None:
+    rates = {"*": 0.001, "ws.*": 0.0, "ws.gap": 0.2}
+    plan = still_admin.call("POST", "/plan", {"seed": 1, "rates": rates})[1]
+    assert set(plan["rates"]) == set(SAMPLES)
+    assert (plan["rates"]["http.delay"], plan["rates"]["ws.dup"], plan["rates"]["ws.gap"]) == (0.001, 0, 0.2)
 
 
 def test_disarming_everything_ends_the_plan(still_admin: Admin) -> None:
@@ -243,7 +268,10 @@ def test_barriers_know_the_truth(still_admin: Admin, condition: str) -> None:
     assert still_admin.call("POST", "/barrier", {"condition": condition, "timeout_ms": 100})[0] == 200
 
 
-@pytest.mark.parametrize("when", [{"while": "weather==good"}, {"nth": 0}, {"prob": "often"}, {"on": 1}])
+@pytest.mark.parametrize(
+    "when",
+    [{"while": "weather==good"}, {"after_fault": "f99"}, {"nth": 0}, {"prob": "often"}, {"on": 1}],
+)
 def test_a_bad_when_is_refused(still_admin: Admin, when: dict[str, Any]) -> None:
     assert still_admin.call("POST", "/faults", {"kind": "ws.gap", "when": when})[0] == 400
     assert still_admin.call("GET", "/faults")[1] == {"faults": []}
@@ -279,7 +307,7 @@ def _crossed(venue: Venue, ticker: str) -> bool:
 
 def test_no_storm_of_faults_makes_truth_inconsistent() -> None:
     with manual(world=StaticWorld(MARKETS)) as server:
-        script = Script(server, seed=8)
+        script = Script(server, seed=8, timeout_s=0.3)
         before = server.run(imbalance)
         kinds = {kind: 0.15 for kind in SAMPLES if kind not in ("http.delay", "http.hold_request")}
         script.admin.call("POST", "/plan", {"seed": 21, "rates": kinds})
@@ -287,7 +315,7 @@ def test_no_storm_of_faults_makes_truth_inconsistent() -> None:
         script.admin.arm("flow.informed", params={"rate": 0.5})
         script.admin.arm("mkt.pause", params={"on": True, "shard": 2}, when={"from_ms": 3_000})
         script.admin.arm("mkt.pause", params={"on": False, "shard": 2}, when={"from_ms": 5_000})
-        for _ in range(80):
+        for _ in range(60):
             script.step()
         after = server.run(imbalance)
         assert script.admin.call("GET", "/plan")[1]["keys"]

@@ -237,7 +237,7 @@ def test_silence_of_one_subscription_and_of_pongs(admin: Admin, client: SignedCl
     assert book.is_ponged()
     admin.disarm()
     admin.arm("ws.silence")
-    assert not book.is_ponged()
+    assert not book.is_ponged(within_s=0.3)
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -247,7 +247,7 @@ def test_silence_keeps_pings_or_not(
     monkeypatch.setattr("dora_bot.paper.server.PING_EVERY_S", 0.05)
     admin.arm("ws.silence", params={"keep_pings": kept})
     ws = connect()
-    ws.settimeout(0.4)
+    ws.settimeout(3.0 if kept else 0.4)
     if kept:
         assert ws.wait_for_ping() == b"heartbeat"
     else:
@@ -262,7 +262,7 @@ def test_a_half_open_connection_stays_up_and_is_dead(
     place(client)
     book.command("list_subscriptions")
     assert silent(book)
-    assert not book.is_ponged()
+    assert not book.is_ponged(within_s=0.3)
     assert connect().command("list_subscriptions") == 1
 
 
@@ -276,7 +276,7 @@ def test_refused_upgrades(admin: Admin, connect: Connect) -> None:
 
 
 def test_accepted_then_closed(admin: Admin, connect: Connect) -> None:
-    admin.arm("ws.refuse", params={"after_ms": 50, "code": 1011}, when={"count": 1})
+    admin.arm("ws.refuse", params={"after_ms": 700, "code": 1011}, when={"count": 1})
     ws = connect()
     ws.command("list_subscriptions")
     assert ws.frame()["type"] == "ok"

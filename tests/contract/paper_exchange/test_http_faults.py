@@ -62,11 +62,11 @@ def test_delay_distributions_have_their_floor(admin: Admin, client: SignedClient
 
 def test_a_held_request_is_applied_after_the_client_has_gone(admin: Admin, client: SignedClient) -> None:
     sent = order()
-    admin.arm("http.hold_request", match={"op": "create"}, params={"ms": 600})
+    admin.arm("http.hold_request", match={"op": "create"}, params={"ms": 1_500})
     with pytest.raises(requests.ReadTimeout):
         raw(client, "POST", V2, sent, timeout_s=0.2)
     assert admin.truth()["open_orders"] == []
-    assert admin.call("POST", "/barrier", {"condition": "open_orders==1", "timeout_ms": 3_000})[0] == 200
+    assert admin.call("POST", "/barrier", {"condition": "open_orders==1", "timeout_ms": 10_000})[0] == 200
     assert admin.truth()["open_orders"][0]["client_order_id"] == sent["client_order_id"]
 
 

@@ -68,7 +68,7 @@ def test_a_frozen_surface_shows_the_past_and_dates_it_unless_told_not_to(
 
 
 def test_a_lagging_surface_catches_up(admin: Admin, client: SignedClient) -> None:
-    admin.arm("read.stale", params={"surface": "positions", "lag_ms": 400})
+    admin.arm("read.stale", params={"surface": "positions", "lag_ms": 1_500})
     fills = len(admin.truth()["fills"])
     place(client, price="0.99", time_in_force="immediate_or_cancel")
     assert len(admin.truth()["fills"]) == fills + 1
@@ -80,7 +80,7 @@ def test_a_lagging_surface_catches_up(admin: Admin, client: SignedClient) -> Non
         return sum(float(row["position_fp"]) for row in rows if row["ticker"] == ONE)
 
     assert shown() == held - 1
-    due = int(admin.truth()["exchange_time"]) + 450
+    due = int(admin.truth()["exchange_time"]) + 1_600
     admin.call("POST", "/barrier", {"condition": f"now_ms>{due}"})
     assert shown() == held
 
