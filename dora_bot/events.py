@@ -1,6 +1,6 @@
 """Everything that reaches the tick through the inbox: what the feed heard and what the slow threads learned."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from dora_bot.models import (
@@ -144,7 +144,7 @@ class HaltsChanged:
     """The halts in force now; empty means an operator resumed. ``resumed_ms``: when a halt was last lifted."""
 
     halts: tuple[Halt, ...]
-    resumed_ms: int = field(default=0, compare=False)
+    resumed_ms: int = 0
 
     @property
     def stops(self) -> tuple[Halt, ...]:

@@ -157,7 +157,7 @@ def test_a_halt_from_the_shell_closes_the_gate_and_reaches_the_tick_once(bench: 
     assert not [e for e in second if isinstance(e, HaltsChanged)]
     assert bench.refusal() == "halted: by hand"
     bench.latch.resume("H1", "operator", bench.clock.now())
-    assert HaltsChanged(()) in bench.step()
+    assert HaltsChanged((), bench.latch.resumed_ms) in bench.step()
     assert bench.refusal() == ""
 
 
@@ -192,6 +192,12 @@ def test_a_tick_that_is_silent_for_three_seconds_and_a_beat_is_frozen_and_its_or
     bench.tick_published()
     bench.step()
     assert (bench.refusal(), bench.latch.read().halts) == ("", ())
+
+
+def test_a_halt_lifted_before_this_life_is_told_though_none_is_in_force(bench: Bench) -> None:
+    bench.latch.resumed_ms = NOON_MS - 1
+    assert HaltsChanged((), NOON_MS - 1) in bench.step()
+    assert bench.gate.halts.resumed_ms == NOON_MS - 1
 
 
 def test_a_silence_that_no_call_explains_is_a_halt(bench: Bench) -> None:
