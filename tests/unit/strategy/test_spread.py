@@ -89,7 +89,7 @@ def test_the_maker_fee_is_part_of_the_edge() -> None:
     free_bid, free_ask = prices(market_view(seen=book(4_800, 5_000), with_config=tight))
     paid_bid, paid_ask = prices(market_view(seen=book(4_800, 5_000), with_config=tight, of=charged))
     assert (free_bid, free_ask) == (4_800, 5_000)
-    assert (paid_bid, paid_ask) == (4_800, 5_000)
+    assert (paid_bid, paid_ask) == (4_700, 5_100)
     # 0.44¢ of fee at 50¢ do not fit beside the cent of edge that is left inside a market of four cents.
     assert prices(market_view(seen=book(4_800, 5_200), with_config=tight)) == (4_900, 5_100)
     assert prices(market_view(seen=book(4_800, 5_200), with_config=tight, of=charged)) == (4_800, 5_200)
