@@ -15,28 +15,47 @@ from dora_bot.config import Settings
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import StoreError
 from dora_bot.events import HaltsChanged
-from dora_bot.items import parse_timestamp, timestamp
-from dora_bot.models import Halt
+from dora_bot.halts import HaltFile
+from dora_bot.items import parse_timestamp
 from dora_bot.ports import Clock
-from dora_bot.state_dir import read_status
+from dora_bot.state_dir import is_held, read_status
 from dora_bot.state_store import OPEN_ORDERS, POSITIONS, StateStore
+from dora_bot.status import halt_json
 from dora_bot.tables import require_tables
 from dora_bot.units import money_text
 from dora_bot.view import progress_line, render, render_text
 
 _WATCH_EVERY_S = 0.5
 _LINE_EVERY_S = 5.0
+_FRESH_S = 5.0
+"""A running bot publishes twice a second; an older status is its own only while it holds the state directory."""
 
 
 def current_status(settings: Settings) -> dict[str, Any]:
     """The status object of INTERFACES. Raises `StoreError` or `ConfigError` if nothing is known anywhere."""
     try:
-        return read_status(settings.state_dir)
+        return _with_halts(read_status(settings.state_dir), settings)
     except StoreError as error:
         note(f"dora: {error}; showing what DynamoDB keeps")
     with closing(Dynamo.connect(settings.table_prefix)) as db:
         require_tables(db)
         return stored_status(StateStore(db), settings.env)
+
+
+def _with_halts(told: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """A running bot follows the halt file within half a second; a dead one told what it will not do any more."""
+    age_s = _age_s(told, SystemClock())
+    if (age_s is not None and age_s < _FRESH_S) or is_held(settings.state_dir):
+        return told
+    in_force = HaltFile(settings.state_dir / "halts.jsonl").read()
+    return told | {
+        "posture": "HALTED" if in_force.halted else "STOPPED",
+        "reasons": [
+            f"no bot runs: orders and quotes are as of {told.get('time')}",
+            *(f"{halt.halt_id}: {halt.reason}" for halt in in_force.halts),
+        ],
+        "halts": [halt_json(halt) for halt in in_force.halts],
+    }
 
 
 def stored_status(store: StateStore, env: str) -> dict[str, Any]:
@@ -49,7 +68,7 @@ def stored_status(store: StateStore, env: str) -> dict[str, Any]:
         "time": view.get("updated_at", ""),
         "env": env,
         "posture": "HALTED" if HaltsChanged(risk.halts).halted else "STOPPED",
-        "halts": [_halt(halt) for halt in risk.halts],
+        "halts": [halt_json(halt) for halt in risk.halts],
         "feed": "down",
         "open_orders": [
             {
@@ -66,6 +85,7 @@ def stored_status(store: StateStore, env: str) -> dict[str, Any]:
             ticker: {
                 "net": _net(held),
                 "avg_cost": f"{held['avg_cost_yes'] or held['avg_cost_no']:.4f}",
+                "worst_case_loss": f"{_paid(held):.6f}",
             }
             for ticker, held in positions.items()
         },
@@ -76,6 +96,11 @@ def stored_status(store: StateStore, env: str) -> dict[str, Any]:
         "budget": {},
         "ages": {},
     }
+
+
+def _paid(held: Mapping[str, Decimal]) -> Decimal:
+    """What is lost if the market settles against us: all that the contracts cost."""
+    return held["yes_qty"] * held["avg_cost_yes"] + held["no_qty"] * held["avg_cost_no"]
 
 
 def _net(held: Mapping[str, Decimal]) -> str:
@@ -121,12 +146,3 @@ def _age_s(found: dict[str, Any], clock: Clock) -> float | None:
         return (clock.now().exchange_ms - parse_timestamp(found["time"])) / 1000
     except (KeyError, StoreError):
         return None
-
-
-def _halt(halt: Halt) -> dict[str, str]:
-    return {
-        "halt_id": halt.halt_id,
-        "reason": halt.reason,
-        "raised_at": timestamp(halt.raised_ms),
-        "by": halt.raised_by,
-    }

@@ -91,6 +91,18 @@ def read_status(path: Path) -> dict[str, Any]:
     return status
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the state directory ``path``, which is how a running bot is told from a dead one."""
+    try:
+        with (path / "lock").open("a", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _instance_id(path: Path) -> str:
     file = path / "instance"
     try:

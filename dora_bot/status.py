@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from dora_bot import __version__
 from dora_bot.accounting import average_cost_e4, unrealised_e6
+from dora_bot.items import timestamp
 from dora_bot.models import (
     Fill,
     Halt,
@@ -38,7 +38,7 @@ def status(view: View, scores: Scoreboard, around: Surroundings) -> dict[str, An
     orders = [o for m in view.markets.values() for o in m.orders if o.live] + list(view.stray_orders)
     last = scores.last
     return {
-        "time": utc(view.now.exchange_ms),
+        "time": timestamp(view.now.exchange_ms),
         "env": around.env,
         "instance": around.instance,
         "version": __version__,
@@ -76,17 +76,11 @@ def end_lines(told: Mapping[str, Any], reason: str, resting: str) -> list[str]:
     ]
 
 
-def utc(time_ms: int) -> str:
-    return (
-        datetime.fromtimestamp(time_ms / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
-
-
 def halt_json(halt: Halt) -> dict[str, str]:
     return {
         "halt_id": halt.halt_id,
         "reason": halt.reason,
-        "raised_at": utc(halt.raised_ms),
+        "raised_at": timestamp(halt.raised_ms),
         "by": halt.raised_by,
         "hold": halt.hold,
         "scope": halt.scope,
@@ -170,7 +164,7 @@ def _level(name: str, level: Level | None) -> dict[str, str]:
 
 def _fill(fill: Fill) -> dict[str, str]:
     return {
-        "time": utc(fill.time_ms),
+        "time": timestamp(fill.time_ms),
         "ticker": fill.ticker,
         "side": fill.side,
         "price": price_text(fill.price_e4),

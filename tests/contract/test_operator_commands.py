@@ -356,11 +356,33 @@ def test_without_a_bot_the_status_comes_from_dynamodb(dora: Dora, db: Dynamo) ->
     db.put(STATE, {"key": "positions", "positions": {TICKER: held}, "updated_at": "2026-11-20T12:00:00.000Z"})
     code, (found,), _ = dora("status", "--json")
     assert (code, found["posture"]) == (0, "STOPPED")
-    assert found["positions"] == {TICKER: {"net": "-3.50", "avg_cost": "0.6000"}}
+    assert found["positions"] == {
+        TICKER: {"net": "-3.50", "avg_cost": "0.6000", "worst_case_loss": "2.100000"}
+    }
+
+
+def test_the_last_status_of_a_dead_bot_is_not_taken_for_its_present(dora: Dora, environment: Path) -> None:
+    last = {
+        "time": "2026-11-20T12:00:00.000Z",
+        "posture": "RUN",
+        "reasons": [],
+        "halts": [],
+        "open_orders": [{}],
+    }
+    with StateDir.open(environment) as state_dir:
+        state_dir.publish_status(json.dumps(last).encode())
+        assert dora("status", "--json")[1] == [last]
+    (found,) = dora("status", "--json")[1]
+    assert (found["posture"], found["open_orders"]) == ("STOPPED", [{}])
+    assert found["reasons"] == ["no bot runs: orders and quotes are as of 2026-11-20T12:00:00.000Z"]
+    HaltFile(environment / "halts.jsonl").latch("daily loss limit", "risk", "", SystemClock().now())
+    (found,) = dora("status", "--json")[1]
+    assert (found["posture"], [halt["reason"] for halt in found["halts"]]) == ("HALTED", ["daily loss limit"])
 
 
 def test_doctor_finds_nothing_wrong_and_sends_no_order(dora: Dora, exchange: PaperServer) -> None:
     dora("config", "set", TICKER, *ITEM, "--yes")
+    before = exchange.run(lambda venue: venue.journal.last)
     code, records, _ = dora("doctor")
     assert [record for record in records if not record["ok"]] == []
     assert code == 0
@@ -374,7 +396,7 @@ def test_doctor_finds_nothing_wrong_and_sends_no_order(dora: Dora, exchange: Pap
         "feed",
     }
     sent = exchange.run(
-        lambda venue: [e for e in venue.journal.after(0) if e.get("method") not in (None, "GET")]
+        lambda venue: [e for e in venue.journal.after(before) if e.get("method") not in (None, "GET")]
     )
     assert [entry for entry in sent if entry["path"].endswith("/orders")] == []
 
