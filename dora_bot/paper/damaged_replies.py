@@ -28,8 +28,8 @@ def plain(reply: Reply) -> web.Response:
 
 
 async def send(request: web.Request, reply: Reply, damage: Fault | None) -> web.StreamResponse:
-    """The reply, or what `http.body` makes of it."""
-    if damage is None:
+    """The reply, or what `http.body` makes of it; there is nothing to damage where there is no body."""
+    if damage is None or reply.body is None:
         return plain(reply)
     response = plain(Reply(reply.status, _mangled(reply.body, damage)))
     how = damage.text("how", "truncate")

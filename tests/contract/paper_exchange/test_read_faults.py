@@ -95,6 +95,17 @@ def test_an_old_book(admin: Admin, client: SignedClient) -> None:
     assert client.get(path).body != before
 
 
+def test_a_lagging_book_catches_up(admin: Admin, client: SignedClient) -> None:
+    path = f"/markets/{ONE}/orderbook"
+    before = client.get(path).body
+    admin.arm("read.stale", params={"surface": "book", "lag_ms": 1_500})
+    place(client)
+    assert client.get(path).body == before
+    due = int(admin.truth()["exchange_time"]) + 1_600
+    admin.call("POST", "/barrier", {"condition": f"now_ms>{due}"})
+    assert client.get(path).body != before
+
+
 def test_rows_are_left_out(admin: Admin, client: SignedClient) -> None:
     first, second, third = (place(client) for _ in range(3))
     assert listed(client) == [third, second, first]
