@@ -131,6 +131,7 @@ def test_an_item_is_made_changed_shown_and_its_history_told(dora: Dora, db: Dyna
 
     code, records, _ = dora("config", "show")
     assert [record.get("key", record.get("market_id")) for record in records] == [GLOBAL_CONFIG, TICKER]
+    assert dora("config", "history", "NOPE")[0] == 2
     code, records, _ = dora("config", "history", TICKER)
     assert [record["version"] for record in records] == ["1", "2"]
     assert records[1]["changes"] == {"min_spread": ["0.03", "0.05"]}
