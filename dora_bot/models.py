@@ -312,10 +312,7 @@ class ExchangeStatus:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A limit order we wish were resting: at most one per (ticker, side).
-
-    ``limit_e4`` is the most aggressive price that still keeps the strategy's smallest edge, None if it has none.
-    """
+    """A limit order we wish were resting, one per (ticker, side); beyond ``limit_e4`` it would lose its edge."""
 
     ticker: str
     side: Side
@@ -348,10 +345,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Amend:
-    """Change price, size or expiry of a resting order.
-
-    ``total_e2`` is what the exchange calls count: already filled + wanted remaining.
-    """
+    """Change a resting order. ``total_e2`` is what the exchange calls count: already filled + wanted remaining."""
 
     client_order_id: str
     order_id: str
