@@ -8,7 +8,14 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+)
 
 from dora_bot.errors import ConfigError, DoraError, StoreError
 
@@ -37,6 +44,10 @@ def translated(what: str, error: ClientError | BotoCoreError) -> DoraError:
     """The policy for a failed call: wrong set-up is a `ConfigError`, everything else a `StoreError`."""
     if isinstance(error, NoCredentialsError):
         return ConfigError("AWS: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or a role")
+    if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
+        return StoreError(
+            f"{what}: {str(error)[:300]}; check AWS_ENDPOINT_URL and the network, or start `dora local-aws`"
+        )
     return StoreError(f"{what}: {str(error)[:300]}")
 
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from dora_bot import __version__
 from dora_bot.cli_support import note, one_line
-from dora_bot.errors import DoraError
+from dora_bot.errors import DoraError, ExchangeUnreachable
 from dora_bot.exit_codes import ExitCode, exit_code_of
 
+_AWAY = "; check the address and the network, or start the exchange"
 _TYPER_INTERRUPTED = 130
 """What typer returns for Ctrl-C inside a command, instead of raising."""
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DoraError as error:
         if "--debug" in arguments:
             raise
-        note(f"dora: {one_line(error)}")
+        note(f"dora: {one_line(error)}{_AWAY if isinstance(error, ExchangeUnreachable) else ''}")
         return exit_code_of(error)
     except Exception as error:  # policy: an unexpected error ends as one line and exit code 1
         if "--debug" in arguments:

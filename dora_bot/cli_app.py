@@ -82,8 +82,10 @@ def demo(
 @app.command(name="paper-exchange", epilog="Example: dora paper-exchange --markets 6 --seed 1")
 def paper_exchange(  # noqa: PLR0913  (one parameter an option; typer builds the command from them)
     *,
-    port: Annotated[int, typer.Option(help="Trading port on 127.0.0.1; 0 picks a free one.")] = 0,
-    admin_port: Annotated[int, typer.Option(help="Admin port; 0 picks a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(help="Trading port on 127.0.0.1; 0 picks a free one.", min=0, max=65_535)
+    ] = 0,
+    admin_port: Annotated[int, typer.Option(help="Admin port; 0 picks a free one.", min=0, max=65_535)] = 0,
     markets: Annotated[int, typer.Option(help="How many synthetic markets.", min=0, max=2000)] = 6,
     seed: Annotated[int, typer.Option(help="Seed of the world.")] = 1,
     tape: TapeOption = None,
@@ -124,7 +126,7 @@ def paper_exchange(  # noqa: PLR0913  (one parameter an option; typer builds the
 @app.command(name="local-aws", epilog="Example: dora local-aws --state .dora/aws")
 def local_aws(
     *,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one.")] = 0,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one.", min=0, max=65_535)] = 0,
     state: StateOption = None,
 ) -> None:
     """Run the embedded AWS endpoint until SIGTERM; the first line says where it is."""
@@ -189,6 +191,7 @@ def run(
 
 def _readable(tapes: list[Path] | None) -> tuple[Path, ...]:
     for path in tapes or ():
-        if not path.is_file():
-            raise Usage(f"--tape {path}: no such file; give a recording *.frames.jsonl[.gz|.zst]")
+        if not path.is_file() or not path.name.removesuffix(".gz").removesuffix(".zst").endswith(".jsonl"):
+            missing = "not a recording" if path.is_file() else "no such file"
+            raise Usage(f"--tape {path}: {missing}; give a recording *.frames.jsonl[.gz|.zst]")
     return tuple(tapes or ())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dora_bot.cli_support import emit, note, read_settings
-from dora_bot.errors import Usage
+from dora_bot.errors import ConfigError, Usage
 
 if TYPE_CHECKING:
     from dora_bot.config import Settings
@@ -71,7 +71,10 @@ def history(
 ) -> None:
     """Print every change of an item: when, by whom, old and new values."""
     with _editor(read_settings()) as editor:
-        for record in editor.history(target):
+        records = editor.history(target)
+        if not records:
+            raise ConfigError(f"{target} has no history: no editor ever changed an item of that name")
+        for record in records:
             emit({name: value for name, value in _plain(record).items() if name != "key"})
 
 
@@ -87,7 +90,7 @@ def _editor(settings: "Settings") -> "Iterator[ConfigEditor]":
 def _require_market(settings: "Settings", target: str) -> None:
     """Raises `ConfigError` if the exchange says that there is no such market; an exchange that is away does not."""
     from dora_bot.clock import SystemClock  # noqa: PLC0415  (see cli)
-    from dora_bot.errors import ConfigError, ExchangeError  # noqa: PLC0415  (see cli)
+    from dora_bot.errors import ExchangeError  # noqa: PLC0415  (see cli)
     from dora_bot.exchange_access import connect_client, load_signer  # noqa: PLC0415  (see cli)
 
     if "#" in target or target == "global" or not settings.kalshi_key_id + settings.kalshi_secret_id:

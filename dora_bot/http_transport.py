@@ -257,7 +257,7 @@ class HttpTransport:
             code = "no_reply" if ticket.sent else "no_connection"
             if now >= ticket.deadline_mono_ms:
                 code = "timeout"
-            return Failure(ticket.sent, code, _short(error), now - begun)
+            return Failure(ticket.sent, code, f"{_short(error)} ({self._root})", now - begun)
         finally:
             ticket.done()
             _LOCAL.ticket = None
@@ -318,4 +318,10 @@ class HttpTransport:
 
 
 def _short(error: Exception) -> str:
+    """The system's own words where it has any, not those of the libraries around them."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
     return f"{type(error).__name__}: {error}"[:200]

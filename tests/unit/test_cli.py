@@ -104,6 +104,9 @@ def test_the_version_needs_no_heavy_library() -> None:
         (["halt"], "--reason"),
         (["demo", "--markets", "0"], "--markets"),
         (["demo", "--tape", "/nowhere.frames.jsonl"], "/nowhere.frames.jsonl"),
+        (["demo", "--tape", "/etc/passwd"], "not a recording"),
+        (["paper-exchange", "--port", "99999"], "--port"),
+        (["local-aws", "--port", "65536"], "--port"),
         (["config", "set", "KXA", "min_spread"], "min_spread"),
         (["config", "set", "KXA B", "min_spread=0.05"], "KXA B"),
     ],
@@ -165,7 +168,19 @@ def test_an_exchange_that_does_not_answer_is_code_4(
 ) -> None:
     port = free_port()
     exchange_settings(monkeypatch, f"http://127.0.0.1:{port}/trade-api/v2", key_file)
-    assert str(port) in refusal(4, "run")
+    line = refusal(4, "run")
+    assert f"Connection refused (http://127.0.0.1:{port})" in line
+    assert "start the exchange" in line
+    assert "urllib3" not in line
+
+
+def test_a_database_that_does_not_answer_is_told_with_the_remedy(
+    refusal: Refusal, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    for name in ("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "us-east-1")
+    assert "start `dora local-aws`" in refusal(1, "tables", "check")
 
 
 def test_aws_without_a_region_is_told(refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,20 +212,22 @@ def test_a_bad_ceilings_file_is_named(
     assert named in line
 
 
-def test_the_status_of_a_stopped_bot_is_what_it_published_last(
+def test_the_status_of_a_stopped_bot_is_what_it_published_last_without_its_posture(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    published = {"time": "2026-11-20T12:00:03Z", "env": "paper", "posture": "HALTED", "open_orders": []}
+    published = {"time": "2026-11-20T12:00:03Z", "env": "paper", "posture": "RUN", "open_orders": []}
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "status.json").write_text(json.dumps(published))
     assert main(["status", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == published
+    told = json.loads(capsys.readouterr().out)
+    assert told == published | {"posture": "STOPPED", "reasons": told["reasons"], "halts": []}
     assert main(["status"]) == 0
-    assert "HALTED" in capsys.readouterr().out
+    assert "STOPPED" in capsys.readouterr().out
 
 
 def test_watching_tells_one_object_a_second_until_ctrl_c(tmp_path: Path) -> None:
-    (tmp_path / "status.json").write_text('{"posture":"RUN"}')
+    published = {"time": "2100-01-01T00:00:00.000Z", "posture": "RUN"}
+    (tmp_path / "status.json").write_text(json.dumps(published))
     with subprocess.Popen(
         [sys.executable, "-m", "dora_bot.cli", "status", "--watch", "--json"],
         env={**os.environ, "DORA_STATE_DIR": str(tmp_path)},
@@ -219,7 +236,7 @@ def test_watching_tells_one_object_a_second_until_ctrl_c(tmp_path: Path) -> None
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert [json.loads(process.stdout.readline()) for _ in range(2)] == [{"posture": "RUN"}] * 2
+        assert [json.loads(process.stdout.readline()) for _ in range(2)] == [published] * 2
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
