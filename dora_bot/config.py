@@ -20,9 +20,9 @@ from dora_bot.hosts import LOOPBACK
 
 Environment = Literal["paper", "demo", "live"]
 
-STATUS_ATTRIBUTES = frozenset(
-    {"applied_version", "applied_at", "status", "updated_at", "updated_by", "version"}
-)
+ANSWER_ATTRIBUTES = frozenset({"applied_version", "applied_at", "status"})
+"""The bot's own words on an item."""
+STATUS_ATTRIBUTES = ANSWER_ATTRIBUTES | {"updated_at", "updated_by", "version"}
 """Attributes of a config item that answer or describe the edit and configure nothing."""
 
 _HOSTS = {

@@ -11,12 +11,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dora_bot.config import ANSWER_ATTRIBUTES
 from dora_bot.dynamo import Condition, ConditionFailed, Dynamo
 from dora_bot.errors import ConfigError
 from dora_bot.items import MARKET_CONFIG, STATE, Item, Table, timestamp
 
 GLOBAL_CONFIG = "global_config"
-ANSWER_ATTRIBUTES = frozenset({"applied_version", "applied_at", "status"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from dora_bot.records import (
     SettlementRow,
 )
 from dora_bot.units import count_text, price_text
+from dora_bot.valuation import utc_date
 
 Item = dict[str, Any]
 """One DynamoDB item with Python values: str, bool, Decimal, list, dict, None."""
@@ -111,11 +112,6 @@ def parse_timestamp(value: str) -> int:
         raise StoreError(f"{value!r:.40} is not a UTC time") from error
 
 
-def day_of(time_ms: int) -> str:
-    """The day a time belongs to, everywhere in the bot: the UTC date."""
-    return timestamp(time_ms)[:10]
-
-
 def days_between(first: str, last: str) -> list[str]:
     """All days from ``first`` to ``last`` (``2026-11-20``), both included."""
     start, end = datetime.fromisoformat(first), datetime.fromisoformat(last)
@@ -185,7 +181,7 @@ def order_item(row: OrderRow) -> Item:
 
 def _trade_key(time_ms: int, order_id: str, suffix: str) -> Item:
     tail = f"#{suffix}" if suffix else ""
-    return {"date": day_of(time_ms), "timestamp#order_id": f"{timestamp(time_ms)}#{order_id}{tail}"}
+    return {"date": utc_date(time_ms), "timestamp#order_id": f"{timestamp(time_ms)}#{order_id}{tail}"}
 
 
 # ── positions and open orders ───────────────────────────────────────────────────────────────────
@@ -287,7 +283,7 @@ def decision_items(rows: Sequence[DecisionRow], per_item: int = 100) -> list[Ite
 def _decision_item(ticker: str, rows: Sequence[DecisionRow]) -> Item:
     first = rows[0].time_ms
     return {
-        "date": day_of(first),
+        "date": utc_date(first),
         "timestamp#market_id": f"{timestamp(first)}#{ticker}",
         "market_id": ticker,
         "timestamps": [timestamp(row.time_ms) for row in rows],

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from dora_bot.drain import Drain
 from dora_bot.errors import StoreError
-from dora_bot.items import day_of
 from dora_bot.journal import Intent, SqliteJournal
 from dora_bot.ledger import Totals, booking_of, is_booking
 from dora_bot.models import Fill, Position
 from dora_bot.ports import Clock
 from dora_bot.state_store import RiskState, StateStore
+from dora_bot.valuation import utc_date
 
 OVERLAP_MS = 3_600_000
 """Fills are asked for again from this long before the newest one booked: times tie, and some are told late."""
@@ -49,7 +49,7 @@ def load_state(state: StateStore, journal: SqliteJournal, drain: Drain, clock: C
     recent = state.trade_rows_since(since_ms, now_ms) if known_ms else ()
     events = [booking_of(row).event for row in recent if is_booking(row)]
     fills = [event for event in events if isinstance(event, Fill)]
-    today = state.trade_rows(day_of(now_ms), day_of(now_ms))
+    today = state.trade_rows(utc_date(now_ms), utc_date(now_ms))
     return Recovered(
         positions=state.positions(),
         booked=journal.booked_fills(since_ms) | {fill.key for fill in fills},

@@ -15,7 +15,6 @@ from dora_bot.items import (
     STATE,
     TRADE_LOG,
     Item,
-    day_of,
     days_between,
     halt_item,
     halt_of,
@@ -28,7 +27,7 @@ from dora_bot.items import (
     timestamp,
 )
 from dora_bot.models import ExchangeOrder, Halt, Hold, Position
-from dora_bot.valuation import Peak
+from dora_bot.valuation import Peak, utc_date
 
 RISK_STATE = "risk_state"
 OPEN_ORDERS = "open_orders"
@@ -107,7 +106,7 @@ class StateStore:
 
     def publish(self, published: Published) -> None:
         """Write the map of positions, the open orders, the risk figures and the day's snapshot."""
-        now, day = timestamp(published.time_ms), day_of(published.time_ms)
+        now, day = timestamp(published.time_ms), utc_date(published.time_ms)
         pnl = {
             "daily_pnl": money(published.daily_pnl_e6),
             "day_start_equity": money(published.day_start_equity_e6),
@@ -158,7 +157,7 @@ class StateStore:
     def trade_rows_since(self, since_ms: int, now_ms: int) -> Iterator[Item]:
         """Rows with an exchange time ≥ ``since_ms``; tomorrow's partition too, clocks differ."""
         start = timestamp(since_ms)
-        for day in days_between(day_of(since_ms), day_of(now_ms + 86_400_000)):
+        for day in days_between(utc_date(since_ms), utc_date(now_ms + 86_400_000)):
             yield from self._db.query(TRADE_LOG, day, start)
 
 

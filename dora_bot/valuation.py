@@ -56,6 +56,7 @@ def risen(peak: Peak | None, equity_e6: int, resumed_ms: int, now_ms: int) -> Pe
 
 
 def utc_date(exchange_ms: int) -> str:
+    """The day a time belongs to, everywhere in the bot."""
     return datetime.fromtimestamp(exchange_ms / 1_000, UTC).strftime("%Y-%m-%d")
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from dora_bot.errors import StoreError
 from dora_bot.items import (
-    day_of,
     days_between,
     decision_items,
     fill_item,
@@ -23,6 +22,7 @@ from dora_bot.items import (
     timestamp,
 )
 from dora_bot.models import Position, Side
+from dora_bot.valuation import utc_date
 from tests.fakes.bookings import Book, decision_row, order_row
 from tests.fakes.manual_clock import NOON_MS
 
@@ -145,13 +145,13 @@ def test_decisions_are_columns_of_one_item_per_market_and_expire() -> None:
 def test_times_come_back_and_sort_as_text(time_ms: int) -> None:
     assert parse_timestamp(timestamp(time_ms)) == time_ms
     assert timestamp(time_ms) < timestamp(time_ms + 1)
-    assert day_of(time_ms) == timestamp(time_ms)[:10]
+    assert utc_date(time_ms) == timestamp(time_ms)[:10]
 
 
 def test_the_day_ends_at_midnight_utc() -> None:
     midnight = parse_timestamp("2026-11-21T00:00:00.000Z")
-    assert day_of(midnight - 1) == "2026-11-20"
-    assert day_of(midnight) == "2026-11-21"
+    assert utc_date(midnight - 1) == "2026-11-20"
+    assert utc_date(midnight) == "2026-11-21"
     assert days_between("2026-11-30", "2026-12-02") == ["2026-11-30", "2026-12-01", "2026-12-02"]
 
 
