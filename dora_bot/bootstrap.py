@@ -7,7 +7,7 @@ first exposure write; whatever fails on the way ends the start with one clear er
 import random
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 
 from dora_bot.clock import SystemClock
@@ -29,24 +29,22 @@ from dora_bot.kill import Sweeper
 from dora_bot.lease import Lease
 from dora_bot.main import Bot
 from dora_bot.market_feed import FeedSettings, MarketFeed
-from dora_bot.models import AccountLimits, Halt, Instant, Outcome, OutcomeKind, Place
+from dora_bot.models import AccountLimits, Cancel, Halt, Instant, Outcome, OutcomeKind
 from dora_bot.order_diff import OrderLease
 from dora_bot.order_groups import OrderGroups
-from dora_bot.own_orders import OrderState, OwnOrder, opened
 from dora_bot.ports import Clock, Feed
-from dora_bot.recovery import Recovered, load_state
+from dora_bot.recovery import Recovered, load_state, restored
 from dora_bot.rest_feed import RestFeed
 from dora_bot.risk_monitor import RiskMonitor
 from dora_bot.runtime import Parts, RunOptions, Runtime
 from dora_bot.signing import Signer
 from dora_bot.state_dir import StateDir
-from dora_bot.state_manager import Restored, StateManager
+from dora_bot.state_manager import StateManager
 from dora_bot.state_store import StateStore
 from dora_bot.stop_signals import StopSignals
 from dora_bot.tables import require_tables
 from dora_bot.telemetry import Telemetry
 from dora_bot.trading_hours import closures
-from dora_bot.valuation import Day, utc_date
 from dora_bot.write_budget import WriteBudget
 
 SWEEP_S = 2.0
@@ -89,8 +87,8 @@ def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> in
         drain = Drain(base.journal, base.db, lambda: base.lease.grip)
         recovered = load_state(store, base.journal, drain, base.clock)
         base.halts.take(recovered.risk.halts, base.clock.now())
-        # What became of amends and cancels under way is seen in the order list that every start reads.
-        over = [i.action for i in recovered.unresolved if not isinstance(i.action, Place)]
+        # What became of cancels under way is seen in the order list that every start reads.
+        over = [i.action for i in recovered.unresolved if isinstance(i.action, Cancel)]
         ends = [Outcome(action, OutcomeKind.REFUSED, code="restart") for action in over]
         base.journal.settle(ends, base.clock.now())
         gate = ExposureGate(base.lease.margin_ms, observe=options.observe)
@@ -166,7 +164,7 @@ def _bot(base: _Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> B
         clock=base.clock,
         inbox=base.inbox,
         feed=feed,
-        state=StateManager(prefix, _restored(recovered, now)),
+        state=StateManager(prefix, restored(recovered, now)),
         budget=WriteBudget(base.limits, now),
         executor=Executor(base.client, base.journal, gate, base.clock),
         journal=base.journal,
@@ -255,20 +253,6 @@ def _taken(lease: Lease, clock: Clock, give_up_mono_ms: int) -> bool:
         if clock.now().mono_ms > give_up_mono_ms:
             raise
         return False
-
-
-def _restored(recovered: Recovered, now: Instant) -> Restored:
-    """Writes whose end is not known count as open orders until the exchange says otherwise."""
-    doubtful = [
-        _in_doubt(i.action, i.time_ms, now) for i in recovered.unresolved if isinstance(i.action, Place)
-    ]
-    today, risk = utc_date(now.exchange_ms), recovered.risk
-    day = Day(today, risk.day_start_equity_e6) if risk.day == today else Day()
-    return Restored(recovered.positions, recovered.booked, tuple(doubtful), day, risk.peak)
-
-
-def _in_doubt(place: Place, sent_ms: int, now: Instant) -> OwnOrder:
-    return replace(opened(place, Instant(now.mono_ms, sent_ms)), state=OrderState.UNKNOWN)
 
 
 def _numbered(prefix: str) -> Callable[[], str]:

@@ -31,7 +31,10 @@ class OrderStore:
     ended whose outcome had been unknown.
     """
 
-    def __init__(self, own_prefix: str, restored: Iterable[OwnOrder]) -> None:
+    def __init__(
+        self, own_prefix: str, restored: Iterable[OwnOrder], amends: Iterable[tuple[Amend, int]] = ()
+    ) -> None:
+        self._amends = {amend.client_order_id: (amend, sent_ms) for amend, sent_ms in amends}
         self._prefix = own_prefix
         self._orders: dict[str, OwnOrder] = {}
         self._counted: dict[str, OwnOrder] = {}
@@ -103,6 +106,10 @@ class OrderStore:
     def adopt(self, told: ExchangeOrder, booked_e2: int, now: Instant) -> None:
         """Take over an order with our prefix that this process did not place; ``booked_e2`` of it is in the position."""
         order = replace(own_orders.adopted(told, now), booked_e2=booked_e2)
+        amend, sent_ms = self._amends.pop(order.client_order_id, (None, 0))
+        if amend is not None:  # sent by the process before this one: it may land yet
+            sent = Instant(now.mono_ms, sent_ms)
+            order = replace(order, state=OrderState.UNKNOWN, pending=amend, written=sent)
         self._keep(order)
         self._by_order_id[order.order_id] = order.client_order_id
 

@@ -1,16 +1,18 @@
 """What the bot knows when it starts: the local journal first, then the tables, in one frozen value."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dora_bot.drain import Drain
 from dora_bot.errors import StoreError
 from dora_bot.journal import Intent, SqliteJournal
 from dora_bot.ledger import Totals, booking_of, is_booking
-from dora_bot.models import Fill, Position
+from dora_bot.models import Amend, Fill, Instant, Place, Position
+from dora_bot.own_orders import OrderState, opened
 from dora_bot.ports import Clock
+from dora_bot.state_manager import Restored
 from dora_bot.state_store import RiskState, StateStore
-from dora_bot.valuation import utc_date
+from dora_bot.valuation import Day, utc_date
 
 OVERLAP_MS = 3_600_000
 """Fills are asked for again from this long before the newest one booked: times tie, and some are told late."""
@@ -58,4 +60,19 @@ def load_state(state: StateStore, journal: SqliteJournal, drain: Drain, clock: C
         unresolved=tuple(journal.unresolved()),
         today=sum((booking_of(row).totals for row in today if is_booking(row)), Totals()),
         risk=risk,
+    )
+
+
+def restored(recovered: Recovered, now: Instant) -> Restored:
+    """Writes whose end is not known: creates count as open orders, amends wait for the order they may still change."""
+    creates = [
+        replace(opened(i.action, Instant(now.mono_ms, i.time_ms)), state=OrderState.UNKNOWN)
+        for i in recovered.unresolved
+        if isinstance(i.action, Place)
+    ]
+    amends = [(i.action, i.time_ms) for i in recovered.unresolved if isinstance(i.action, Amend)]
+    today, risk = utc_date(now.exchange_ms), recovered.risk
+    day = Day(today, risk.day_start_equity_e6) if risk.day == today else Day()
+    return Restored(
+        recovered.positions, recovered.booked, tuple(creates), day, risk.peak, amends=tuple(amends)
     )

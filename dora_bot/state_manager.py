@@ -34,6 +34,7 @@ from dora_bot.exposure import ends, losses_e6, open_size
 from dora_bot.group_watch import GroupWatch
 from dora_bot.models import (
     Action,
+    Amend,
     BookView,
     ExchangeStatus,
     Fill,
@@ -60,19 +61,20 @@ CLOSE_MARGIN_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was known before this process started."""
+    """What was known before this process started. ``amends`` without a known end, with when each was sent (Unix ms)."""
 
     positions: Mapping[str, Position]
     fill_keys: frozenset[tuple[str, str]]
     orders: tuple[OwnOrder, ...] = ()
     day: valuation.Day = field(default_factory=valuation.Day)
     peak: valuation.Peak | None = None
+    amends: tuple[tuple[Amend, int], ...] = ()
 
 
 class StateManager:
     def __init__(self, own_prefix: str, restored: Restored) -> None:
         self.books = Books()
-        self.orders = OrderStore(own_prefix, restored.orders)
+        self.orders = OrderStore(own_prefix, restored.orders, restored.amends)
         self.positions: dict[str, Position] = dict(restored.positions)
         self._fill_keys = set(restored.fill_keys)
         self._markets: dict[str, Market] = {}

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 from dora_bot.accounting import apply_fill, cash_e6
 from dora_bot.events import AccountRead, FillSeen, OrderSeen
-from dora_bot.models import Action, Amend, Cancel, ExchangeOrder, Outcome, OutcomeKind, Place, Position, Side
+from dora_bot.models import (
+    Action,
+    Amend,
+    Cancel,
+    Outcome,
+    Place,
+    Position,
+    Side,
+)
 from dora_bot.own_orders import OwnOrder
 from dora_bot.paper.events import EngineEvent, FillMade, OrderChanged
 from dora_bot.paper.specs import OrderView
@@ -26,10 +34,6 @@ LIFE_MS = 55_000
 NEVER = frozenset({"drop_request", "hang", "status_before", "too_many"})
 """Kinds of fault by which a request is never applied."""
 
-SIGNED_MS = 30_000
-"""A request whose signature is older than this is refused."""
-
-CALL_MS = 2_000
 FORGOTTEN_MS = 60_000
 KEPT = 50
 
@@ -59,7 +63,6 @@ class Judge:
         self._positions = {ticker: Position(ticker) for ticker in TICKERS}
         self._fills: set[tuple[str, str]] = set()
         self._used: set[str] = set()
-        self._unknown: dict[str, tuple[Place | Amend, int]] = {}
         self._stray_since: dict[str, int] = {}
 
     @property
@@ -94,13 +97,19 @@ class Judge:
     def _check_permission(self, action: Place | Amend) -> None:
         if self.latch.halts:
             self.broken("I22", f"{_short(action)} although {next(iter(self.latch.halts))} is in force")
-        for cid, (doubtful, _) in self._unknown.items():
-            if doubtful.ticker == action.ticker:
-                self.broken("I11", f"{_short(action)} while the end of {cid} is unknown")
+        for flight in self.network.flights:
+            if flight.kind not in NEVER and flight.sent_ms < self.venue.kernel.now_ms:
+                for other in flight.actions:
+                    if other.ticker == action.ticker and self._matters(other):
+                        self.broken("I11", f"{_short(action)} while {_short(other)} may still land")
         if isinstance(action, Place):
             if action.client_order_id in self._used:
                 self.broken("I12", f"{action.client_order_id} is used twice")
             self._used.add(action.client_order_id)
+
+    def _matters(self, action: Action) -> bool:
+        """Would it change anything if it still landed? An amend of an order that has ended would not."""
+        return isinstance(action, Place) or (isinstance(action, Amend) and action.order_id in self._resting)
 
     def _check_terms(self, action: Place | Amend) -> None:
         market = self.venue.engine.market(action.ticker)
@@ -197,19 +206,13 @@ class Judge:
         self.counts[f"outcome {outcome.kind}"] += 1
         self.pairs[order.state if order else "none", f"{what} {outcome.kind}"] += 1
         self.note("outcome", f"{_short(action)} {outcome.kind} {outcome.code}")
-        if isinstance(action, Cancel):
-            if outcome.kind is OutcomeKind.ACCEPTED:
-                self._unknown.pop(action.client_order_id, None)
-        elif outcome.kind is OutcomeKind.UNKNOWN:
-            self._unknown[action.client_order_id] = (action, self.venue.now_ms)
 
     def on_delivery(self, events: Iterable[object], state: StateManager) -> None:
-        """The tick takes these in: evidence for what was unknown, and pairs of order state and event."""
+        """The tick takes these in: pairs of order state and event."""
         for event in events:
             if isinstance(event, OrderSeen):
                 told = event.order
                 self.note("told", f"{told.client_order_id} {told.status} {told.price_e4} {told.remaining_e2}")
-                self._take_evidence(told, 0)
                 order = state.orders.find(event.order.client_order_id, event.order.order_id)
                 name = f"frame {event.order.status} {event.reason}".strip()
                 self.pairs[order.state if order else "none", name] += 1
@@ -217,36 +220,16 @@ class Judge:
                 order = state.orders.find(event.fill.client_order_id, event.fill.order_id)
                 known = "fill again" if state.knows(event.fill) else "fill"
                 self.pairs[order.state if order else "none", known] += 1
-                if order and order.exposed_e2 <= event.fill.count_e2:
-                    self._unknown.pop(order.client_order_id, None)
             elif isinstance(event, AccountRead):
                 self._on_read(event, state)
 
     def _on_read(self, read: AccountRead, state: StateManager) -> None:
         listed = {o.client_order_id for o in read.orders}
-        for told in read.orders:
-            self._take_evidence(told, read.as_of_ms)
         for order in state.orders.live():
             self.pairs[order.state, "listed" if order.client_order_id in listed else "not listed"] += 1
-        for cid, (action, at_ms) in list(self._unknown.items()):
-            proof_ms = SIGNED_MS if isinstance(action, Place) else CALL_MS
-            if cid not in listed and read.as_of_ms > at_ms - CALL_MS + proof_ms:
-                del self._unknown[cid]
-
-    def _take_evidence(self, told: ExchangeOrder, as_of_ms: int) -> None:
-        """An order seen ends the doubt about its create; about an amend if it shows it, has ended, or time ran out."""
-        if told.client_order_id not in self._unknown:
-            return
-        action, at_ms = self._unknown[told.client_order_id]
-        shown = isinstance(action, Place) or (
-            (told.price_e4, told.filled_e2 + told.remaining_e2) == (action.price_e4, action.total_e2)
-        )
-        if shown or told.status != "resting" or as_of_ms > at_ms - CALL_MS + SIGNED_MS:
-            del self._unknown[told.client_order_id]
 
     def forget_life(self) -> None:
         """A new process asks the exchange before it writes; what the old one did not know is not its business."""
-        self._unknown.clear()
         self._stray_since.clear()
 
     # ── at every tick ───────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,6 @@
 """One life of the bot: the production parts on simulated ports, started by the production start gate, until killed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, cast
 
@@ -11,14 +10,15 @@ from dora_bot.errors import DoraError, StoreError
 from dora_bot.execution import Executor
 from dora_bot.gate import ExposureGate
 from dora_bot.keeper import Keeper
+from dora_bot.ledger import Totals
 from dora_bot.main import Bot
-from dora_bot.models import Action, Cancel, Instant, Outcome, OutcomeKind, Place
+from dora_bot.models import Action, Cancel, Instant, Outcome, OutcomeKind
 from dora_bot.order_diff import OrderLease
-from dora_bot.own_orders import OrderState, opened
 from dora_bot.records import Row
-from dora_bot.recovery import OVERLAP_MS
+from dora_bot.recovery import OVERLAP_MS, Recovered, restored
 from dora_bot.risk_monitor import RiskMonitor
-from dora_bot.state_manager import Restored, StateManager
+from dora_bot.state_manager import StateManager
+from dora_bot.state_store import RiskState
 from dora_bot.tick_report import TickReport
 from dora_bot.write_budget import WriteBudget
 from tests.sim.client import LIMITS, SimExchange
@@ -110,13 +110,14 @@ class Life:
         self.client = SimExchange(world.network, "tick")
         self.feed = SimFeed(kernel, world.venue, world.faults, self.inbox.post, self.client)
         journal = FaultyJournal(world)
+        recovered = self._recovered()
         self.gate = ExposureGate(lambda _now: 10_000)
         numbers = count(1)
         self.bot = Bot(
             clock=world.clock,
             inbox=self.inbox,
             feed=self.feed,
-            state=StateManager("sim-", self._restored(now)),
+            state=StateManager("sim-", restored(recovered, now)),
             budget=WriteBudget(LIMITS, now),
             executor=Executor(self.client, journal, self.gate, world.clock),
             journal=journal,
@@ -145,21 +146,26 @@ class Life:
             published=lambda: self.bot.published,
             cancel_everything=self._sweep,
             on_problem=world.on_problem,
-            started_ms=max(world.journal.last_fill_ms - OVERLAP_MS, 0),
+            started_ms=recovered.fills_since_ms,
         )
 
-    def _restored(self, now: Instant) -> Restored:
-        """What tables and journal hold. Creates without an end are in doubt; amends and cancels show in the first read."""
+    def _recovered(self) -> Recovered:
+        """What tables and journal hold; cancels under way are over, as `bootstrap` has it."""
         journal = self.world.journal
-        unresolved = list(journal.intents.values())
-        over = [i.action for i in unresolved if not isinstance(i.action, Place)]
-        journal.settle([Outcome(a, OutcomeKind.REFUSED, code="restart") for a in over], now)
-        doubtful = tuple(
-            replace(opened(i.action, Instant(now.mono_ms, i.time_ms)), state=OrderState.UNKNOWN)
-            for i in unresolved
-            if isinstance(i.action, Place)
+        unresolved = tuple(journal.intents.values())
+        over = [i.action for i in unresolved if isinstance(i.action, Cancel)]
+        ends = [Outcome(a, OutcomeKind.REFUSED, code="restart") for a in over]
+        journal.settle(ends, self.world.clock.now())
+        since_ms = max(journal.last_fill_ms - OVERLAP_MS, 0)
+        return Recovered(
+            positions=dict(journal.positions),
+            booked=frozenset(journal.booked),
+            last_fill_ms=journal.last_fill_ms,
+            fills_since_ms=since_ms,
+            unresolved=unresolved,
+            today=Totals(),
+            risk=RiskState(),
         )
-        return Restored(dict(journal.positions), frozenset(journal.booked), doubtful)
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────
 

@@ -7,6 +7,7 @@ import pytest
 
 from dora_bot.events import AccountRead, CatalogChanged, FillSeen, OrderSeen
 from dora_bot.models import (
+    Amend,
     Balance,
     Cancel,
     ExchangeOrder,
@@ -96,6 +97,19 @@ def test_an_old_read_takes_no_order_away() -> None:
     placed(state)
     apply(state, 400)
     assert seen(state).orders[0].state is OrderState.RESTING
+
+
+def test_an_amend_of_the_process_before_counts_until_it_shows_or_cannot_land_any_more() -> None:
+    amend = Amend("b-1", "o1", T, Side.BID, 4_500, 1_600, NOON_MS + 60_000, 0)
+    state = manager(amends=((amend, NOON_MS - 5_000),))
+    apply(state, 0, orders=(told(),))
+    (order,) = seen(state).orders
+    assert (order.state, order.exposed_e2, order.exposed_price_e4) == (OrderState.UNKNOWN, 1_600, 4_500)
+    assert seen(state).on_hold
+    apply(state, 26_000, orders=(told(),))
+    (order,) = seen(state).orders
+    assert (order.state, order.exposed_e2, order.price_e4) == (OrderState.RESTING, 1_000, 4_100)
+    assert [outcome.action for outcome in state.take_resolved()] == [amend]
 
 
 def test_h2_an_old_read_that_lists_a_finished_order_does_not_revive_it() -> None:
