@@ -49,7 +49,10 @@ def make_tables(aws_environ: Mapping[str, str]) -> Dynamo:
 
 
 def list_markets(environ: Mapping[str, str], tickers: Sequence[str]) -> list[Listed]:
-    """Read the announced markets from the exchange. Raises `ExchangeError`."""
+    """Read the announced markets from the exchange. Raises `ExchangeError`.
+
+    Without their events and series: the many reads for those would spend the budget that the starting bot needs.
+    """
     settings, clock = Settings.from_environ(environ), SystemClock()
     client = connect_client(settings, load_signer(settings), clock)
     try:

@@ -185,7 +185,7 @@ class StatusChanged:
 class AccountRead:
     """One read of the account by the risk thread: evidence for everything the exchange knew at ``as_of_ms``.
 
-    ``fills`` cover everything since ``fills_since_ms``; ``complete`` is false where a page was lost.
+    ``fills`` cover everything since ``fills_since_ms``; a read that lost a page is none.
     """
 
     as_of_ms: int

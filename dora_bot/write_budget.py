@@ -18,7 +18,6 @@ from dora_bot.models import (
     Cancel,
     Instant,
     Outcome,
-    Place,
 )
 
 SAFE_SHARE = 0.3
@@ -110,7 +109,3 @@ def withdrawal(amend: Amend, why: str) -> Cancel:
         amend.exchange_index,
         f"{why}: {amend.reason}",
     )
-
-
-def is_exposure(action: Action) -> bool:
-    return isinstance(action, Place | Amend)
