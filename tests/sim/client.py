@@ -41,6 +41,9 @@ TIMEOUT_MS = 2_000
 HOLD_MS = 24_000
 """The longest a request waits in the network after the client gave up; a signature lives 30 s."""
 
+FRESH_MS = 2_000
+"""A fill this young may be missing in a read that has everything else."""
+
 LIMITS = AccountLimits("prime", BucketLimit(4_000, 2_000), BucketLimit(4_000, 2_000))
 WRITE_FAULTS = (
     "refuse", "drop_request", "drop_reply", "status_before", "status_after", "late_reply", "hang", "hold",
@@ -258,7 +261,7 @@ class SimExchange:
         )
 
     def get_fills(self, since_ms: int) -> list[Fill]:
-        """Oldest first; a fault leaves out the newest one, with everything else of the reply intact."""
+        """Oldest first; a fault leaves out the newest one if it is fresh, with everything else of the reply intact."""
 
         def answer() -> list[Fill]:
             found: list[Fill] = []
@@ -270,7 +273,8 @@ class SimExchange:
 
         found = self._read("fills", answer)
         place = f"omit/{self._who}/n={self._net.number('omit')}"
-        return found[:-1] if found and self._net.faults.strike(place, ("newest",), 0.5) else found
+        young = bool(found) and self._venue.now_ms - found[-1].time_ms < FRESH_MS
+        return found[:-1] if young and self._net.faults.strike(place, ("newest",), 0.5) else found
 
     def get_positions(self) -> list[ExchangePosition]:
         return self._read(

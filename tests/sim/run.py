@@ -59,7 +59,7 @@ def sweep(seed: int, ticks: int, rates: Sequence[float] = RATES) -> list[Result]
     return results
 
 
-def shrink(result: Result, tries: int = 60) -> tuple[str, ...]:
+def shrink(result: Result, tries: int = 150) -> tuple[str, ...]:
     """The fewest fault keys found that still break the same invariant (ddmin): a part that is not needed goes."""
     wanted = result.violations[0].invariant
 
@@ -111,10 +111,10 @@ def shortfalls(results: Sequence[Result]) -> list[str]:
     return found
 
 
-def describe(result: Result) -> str:
+def describe(result: Result, tries: int = 150) -> str:
     """A failure as it is reported: seed, rate, tick, invariant, shrunk fault keys, the last records."""
     first = result.violations[0]
-    keys = shrink(result)
+    keys = shrink(result, tries)
     head = (
         f"seed {result.seed}, rate {result.rate:g}, tick {result.ticks}, {first.at_ms} ms: "
         f"{first.invariant}: {first.text}"
