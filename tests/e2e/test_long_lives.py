@@ -133,7 +133,7 @@ def stopped_in_the_void(rig: Rig) -> None:
         rig.quoting()
         gate.shut()
         assert rig.bot.stop(seconds=45.0) == 1
-        assert "cancel" in {line.get("action") for line in rig.bot.log() if line["message"] == "problem"}
+        assert "sweep" in {line.get("action") for line in rig.bot.log() if line["message"] == "problem"}
     assert rig.dora("cancel-all").returncode == 0
     assert not rig.run(resting)
     rig.start()
