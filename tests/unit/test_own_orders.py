@@ -233,7 +233,9 @@ def test_an_order_left_in_flight_by_a_tick_that_failed_is_found_or_given_up_like
     assert own_orders.seen(in_flight(), told(), SOON).state is OrderState.RESTING
     assert own_orders.read(in_flight(), None, as_of(1_000), SOON) == in_flight()
     assert not own_orders.read(in_flight(), None, as_of(SIGNATURE_WINDOW_MS + 1), SOON).live
-    assert own_orders.read(amending(), told(), as_of(SIGNATURE_WINDOW_MS + 1), SOON).state is OrderState.RESTING
+    assert (
+        own_orders.read(amending(), told(), as_of(SIGNATURE_WINDOW_MS + 1), SOON).state is OrderState.RESTING
+    )
 
 
 def test_a_read_that_lists_a_lost_create_adopts_it() -> None:
