@@ -193,7 +193,8 @@ def seen(order: OwnOrder, told: ExchangeOrder, now: Instant, *, reason: str = ""
     if told.status != "resting":
         return order
     if order.in_doubt and isinstance(order.pending, Place):
-        return _adopted(order, told)
+        # It may have landed just now: a read from before this frame does not show that it is gone.
+        return replace(_adopted(order, told), written=now)
     if isinstance(order.pending, Amend) and _shows(order.pending, told):
         return _adopted(order, told)
     return order

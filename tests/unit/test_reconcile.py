@@ -112,6 +112,15 @@ def test_an_amend_of_the_process_before_counts_until_it_shows_or_cannot_land_any
     assert [outcome.action for outcome in state.take_resolved()] == [amend]
 
 
+def test_a_read_from_before_a_late_create_landed_does_not_take_it_away() -> None:
+    state = manager()
+    state.reserve([PLACE], NOW)
+    state.settle([Outcome(PLACE, OutcomeKind.UNKNOWN)], NOW)
+    state.apply(OrderSeen(told()), later(6_300))
+    apply(state, 6_400)
+    assert [order.state for order in state.orders.live()] == [OrderState.RESTING]
+
+
 def test_h2_an_old_read_that_lists_a_finished_order_does_not_revive_it() -> None:
     state = manager()
     placed(state)
