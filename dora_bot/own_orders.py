@@ -258,7 +258,10 @@ def _proves(pending: Action | None, told: ExchangeOrder, newer_ms: int) -> bool:
 
 
 def _shows(amend: Amend, told: ExchangeOrder) -> bool:
-    return told.price_e4 == amend.price_e4 and told.filled_e2 + told.remaining_e2 == amend.total_e2
+    """Is what the exchange tells what the amend asked for? A renewal differs in nothing but the expiry (whole seconds)."""
+    size = told.filled_e2 + told.remaining_e2
+    same_expiry = told.expiration_ms // 1_000 == amend.expiration_ms // 1_000
+    return told.price_e4 == amend.price_e4 and size == amend.total_e2 and same_expiry
 
 
 def closed(order: OwnOrder, reported_e2: int, evidence: str, now: Instant) -> OwnOrder:

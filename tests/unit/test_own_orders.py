@@ -38,6 +38,11 @@ def told(
     return ExchangeOrder("o1", "c1", T, Side.BID, price_e4, remaining_e2, filled_e2, status)
 
 
+def amended(remaining_e2: int = 1_500, filled_e2: int = 0) -> ExchangeOrder:
+    """The exchange's word on the order once the amend was applied."""
+    return replace(told(4_200, remaining_e2, filled_e2), expiration_ms=AMEND.expiration_ms)
+
+
 # ── the four outcomes of a create ───────────────────────────────────────────────────────────────
 
 
@@ -178,7 +183,7 @@ def test_a_frame_of_a_lost_create_adopts_it() -> None:
 
 
 def test_a_frame_that_shows_the_amended_order_settles_the_doubt_and_an_older_one_does_not() -> None:
-    applied = own_orders.seen(unknown_amend(), told(4_200, 1_500), SOON)
+    applied = own_orders.seen(unknown_amend(), amended(), SOON)
     assert (applied.state, applied.price_e4, applied.total_e2) == (OrderState.RESTING, 4_200, 1_500)
     before = own_orders.seen(unknown_amend(), told(4_100, 1_000), SOON)
     assert (before.state, before.exposed_e2) == (OrderState.UNKNOWN, 1_500)
@@ -244,8 +249,17 @@ def test_a_read_that_lists_a_lost_create_adopts_it() -> None:
 
 
 def test_a_listing_with_the_amended_values_ends_the_doubt_at_once() -> None:
-    order = own_orders.read(unknown_amend(), told(4_200, 1_500), as_of(1), SOON)
+    order = own_orders.read(unknown_amend(), amended(), as_of(1), SOON)
     assert (order.state, order.price_e4, order.total_e2) == (OrderState.RESTING, 4_200, 1_500)
+
+
+def test_a_renewal_in_doubt_is_proven_by_nothing_but_its_expiry() -> None:
+    renewal = Amend("c1", "o1", T, Side.BID, 4_100, 1_000, NOON_MS + 60_000, 0, "renew")
+    sent = own_orders.reserved(resting(), renewal, NOW)
+    lost = own_orders.settled(sent, Outcome(renewal, OutcomeKind.UNKNOWN, code="timeout"), SOON)
+    assert own_orders.seen(lost, told(), SOON).state is OrderState.UNKNOWN
+    shown = replace(told(), expiration_ms=NOON_MS + 60_000)
+    assert own_orders.seen(lost, shown, SOON).state is OrderState.RESTING
 
 
 def test_an_amend_that_is_not_seen_may_still_land_until_its_signature_is_too_old() -> None:
