@@ -32,11 +32,12 @@ from dora_bot.market_feed import FeedSettings, MarketFeed
 from dora_bot.models import AccountLimits, Cancel, Halt, Instant, Outcome, OutcomeKind
 from dora_bot.order_diff import OrderLease
 from dora_bot.order_groups import OrderGroups
+from dora_bot.parts import Parts
 from dora_bot.ports import Clock, Feed
 from dora_bot.recovery import Recovered, load_state, restored
 from dora_bot.rest_feed import RestFeed
 from dora_bot.risk_monitor import RiskMonitor
-from dora_bot.runtime import Parts, RunOptions, Runtime
+from dora_bot.runtime import RunOptions, Runtime
 from dora_bot.signing import Signer
 from dora_bot.state_dir import StateDir
 from dora_bot.state_manager import StateManager
@@ -111,6 +112,7 @@ def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> in
             state_dir=base.state_dir,
             telemetry=base.telemetry,
             sweeper=sweeper,
+            life_prefix=f"{settings.order_prefix}{base.lease.grip.fence}-",
             gate=gate,
             clients={"rest": base.client, **base.slow_clients},
             db=base.db,

@@ -6,38 +6,23 @@ every order is cancelled, read back as gone, late fills are booked, everything i
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from dora_bot.clock import SystemClock
 from dora_bot.config import Settings
-from dora_bot.drain import Drain
-from dora_bot.dynamo import Dynamo
 from dora_bot.errors import DoraError, LeaseLost, RateLimited
-from dora_bot.exchange_client import KalshiClient
 from dora_bot.exit_codes import ExitCode
-from dora_bot.gate import ExposureGate
-from dora_bot.journal import SqliteJournal
-from dora_bot.keeper import Keeper
-from dora_bot.kill import Sweeper, Swept
-from dora_bot.lease import Lease
-from dora_bot.main import Bot
-from dora_bot.market_feed import MarketFeed
-from dora_bot.models import ExchangeOrder, Instant
+from dora_bot.kill import Swept
+from dora_bot.models import Instant
 from dora_bot.own_orders import OrderState
-from dora_bot.rest_feed import SHARE as POLL_SHARE
-from dora_bot.risk_monitor import READ_MS, RiskMonitor
-from dora_bot.state_dir import StateDir
-from dora_bot.state_store import Published, StateStore
-from dora_bot.status import Surroundings, end_lines, status
+from dora_bot.parts import Parts
+from dora_bot.status import end_lines, status
 from dora_bot.stop_signals import StopSignals
-from dora_bot.telemetry import Telemetry
 from dora_bot.threads import Loop
 from dora_bot.tick_report import TickReport
-from dora_bot.write_budget import SAFE_SHARE
 
 STOP_TICKS_MS = 3_000
 SWEEP_S = 10.0
@@ -61,28 +46,6 @@ class RunOptions:
     ticks: int = 0
     observe: bool = False
     json: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """Everything that `bootstrap` built."""
-
-    clock: SystemClock
-    bot: Bot
-    keeper: Keeper
-    risk: RiskMonitor
-    socket: MarketFeed | None
-    drain: Drain
-    lease: Lease
-    journal: SqliteJournal
-    store: StateStore
-    state_dir: StateDir
-    telemetry: Telemetry
-    sweeper: Sweeper
-    gate: ExposureGate
-    clients: Mapping[str, KalshiClient]
-    """By who calls: ``rest`` is the trading path, the slow threads have their own."""
-    db: Dynamo
 
 
 @dataclass(slots=True)
@@ -123,7 +86,7 @@ class Runtime:
             p.bot.observe([*p.bot.inbox.drain(), account.result()], p.clock.now())
         p.bot.write_down(p.bot.state.take_rows(), now)
         p.bot.published = p.bot.state.view(p.clock.now())
-        p.drain.published = self.published
+        p.drain.published = p.published
         p.drain.halts = lambda: p.gate.halts.halts
         if self.options.json:
             p.telemetry.on_report = print_line
@@ -144,30 +107,9 @@ class Runtime:
                 "action": "start",
                 "env": self.settings.env,
                 "ceilings": p.keeper.ceilings.source,
-                **self.plan(),
+                **p.plan(),
             },
         )
-
-    def plan(self) -> dict[str, object]:
-        """What the markets and the cadence will use of the account's rate limits, in tokens a second."""
-        p = self.parts
-        limits, config = p.keeper.limits, p.keeper.resolution.global_config
-        markets = len(p.keeper.resolution.configs)
-        beat_s = (config.loop_interval_ms if config else 500) / 1_000
-        cost, read, write = limits.default_cost, limits.read.refill_per_s, limits.write.refill_per_s
-        reads = cost * (6 / (READ_MS / 1_000) + 1)
-        polled = min(2 * cost / beat_s, read * POLL_SHARE)
-        renewals = 2 * markets * cost / ((p.bot.lease.life_ms - p.bot.lease.renew_below_ms) / 1_000)
-        free = max(write * (1 - SAFE_SHARE) - renewals, 0) / cost
-        return {
-            "tier": limits.tier,
-            "markets": markets,
-            "plan": (
-                f"{markets} markets x {beat_s * 1_000:g} ms: reads {reads:.0f} of {read} tokens/s "
-                f"({reads + polled:.0f} without the WebSocket), renewals {renewals:.0f} of {write} write tokens/s, "
-                f"{SAFE_SHARE:.0%} kept for cancels, {free:.1f} requotes/s left"
-            ),
-        }
 
     # ── the loops' bodies ───────────────────────────────────────────────────────────────────────
 
@@ -234,7 +176,7 @@ class Runtime:
         p = self.parts
         view = p.bot.published
         if view is not None:
-            body = status(view, p.telemetry.scores, self.surroundings(now))
+            body = status(view, p.telemetry.scores, self.parts.surroundings(self.settings.env, now))
             p.state_dir.publish_status(json.dumps(body).encode())
 
     def on_thread_death(self, name: str, error: Exception) -> None:
@@ -253,6 +195,9 @@ class Runtime:
         p.gate.stopping = True
         p.bot.stopping = self.stop_reason or self.signals.received or "stopping"
         self._tried("cancel", self._withdraw)
+        lease_lost = self.exit_code is ExitCode.LEASE
+        if lease_lost:  # other orders and the tables are the next holder's now
+            p.sweeper.prefix = p.life_prefix
         swept = self._tried("sweep", lambda: p.sweeper.sweep(SWEEP_S))
         if isinstance(swept, Swept) and swept.open_orders:
             self.exit_code = self.exit_code or ExitCode.FAILED
@@ -266,7 +211,8 @@ class Runtime:
             p.socket.stop()
         for loop in self.loops:
             loop.stop(3.0)
-        self._tried("flush", lambda: p.drain.flush(p.clock, FLUSH_MS))
+        if not lease_lost:
+            self._tried("flush", lambda: p.drain.flush(p.clock, FLUSH_MS))
         self._tried("status", lambda: self.publish_status(p.clock.now()))
         self._tried("lease", p.lease.release)
         if self.exit_code is ExitCode.DONE and p.gate.halts.halted:
@@ -281,7 +227,11 @@ class Runtime:
         view = self.parts.bot.published
         if view is None:
             return
-        told = status(view, self.parts.telemetry.scores, self.surroundings(self.parts.clock.now()))
+        told = status(
+            view,
+            self.parts.telemetry.scores,
+            self.parts.surroundings(self.settings.env, self.parts.clock.now()),
+        )
         left = str(swept.open_orders) if isinstance(swept, Swept) else "not known how many"
         with suppress(OSError):  # the terminal may be what went away
             sys.stdout.write("\n".join(end_lines(told, self.parts.bot.stopping, left)) + "\n")
@@ -323,71 +273,6 @@ class Runtime:
             self.parts.telemetry.problem(what, error)
             self.exit_code = self.exit_code or ExitCode.FAILED
             return f"failed: {error}"
-
-    # ── what others see ─────────────────────────────────────────────────────────────────────────
-
-    def published(self) -> Published:
-        """The picture that the drain writes to DynamoDB once a minute."""
-        view = self.parts.bot.published
-        assert view is not None
-        orders = [o for m in view.markets.values() for o in m.orders if o.live and o.order_id]
-        return Published(
-            time_ms=view.now.exchange_ms,
-            positions=tuple(view.positions.values()),
-            open_orders=tuple(
-                ExchangeOrder(
-                    o.order_id,
-                    o.client_order_id,
-                    o.ticker,
-                    o.side,
-                    o.price_e4,
-                    o.remaining_e2,
-                    o.filled_e2,
-                    "resting",
-                )
-                for o in orders
-            ),
-            day_start_equity_e6=view.day.start_equity_e6,
-            daily_pnl_e6=view.daily_pnl_e6,
-            peak=view.peak,
-            last_fill_ms=max((f.time_ms for f in list(self.parts.telemetry.scores.last_fills)), default=0),
-        )
-
-    def feed_kind(self) -> str:
-        """``ws`` while the socket is up; ``rest`` where polling is the feed or stands in for it."""
-        socket = self.parts.socket
-        return "ws" if socket is not None and socket.connected else "rest"
-
-    def surroundings(self, now: Instant) -> Surroundings:
-        p = self.parts
-        budget = p.bot.budget
-        ages = {f"{job.name}_s": (now.mono_ms - job.last_ok_ms) // 1_000 for job in p.keeper.jobs}
-        view = p.bot.published
-        tick_age = now.mono_ms - view.now.mono_ms if view else -1
-        return Surroundings(
-            env=self.settings.env,
-            instance=p.state_dir.instance_id,
-            feed=self.feed_kind(),
-            budget={
-                "write_tokens": round(budget.tokens_left, 1),
-                "write_capacity": budget.limit.capacity,
-                "write_per_s": budget.limit.refill_per_s,
-                "plan": str(self.plan()["plan"]),
-            },
-            ages={
-                **ages,
-                "tick_ms": tick_age,
-                "reconcile_s": (now.mono_ms - p.risk.last_read_ms) // 1_000,
-                "journal_depth": p.journal.backlog(),
-                "lease_ms": p.lease.margin_ms(now),
-            },
-            calls={
-                **{f"{name}_calls": client.calls_sent for name, client in p.clients.items()},
-                "risk_reads": p.risk.reads,
-            },
-            queue=p.keeper.queue,
-            dynamodb={"write_units": p.db.meter.write_units, "read_units": p.db.meter.read_units},
-        )
 
 
 def print_line(report: TickReport) -> None:
