@@ -5,15 +5,15 @@ so that one service being down does not stop the others. What the jobs learn rea
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dora_bot.config import Ceilings
 from dora_bot.config_resolution import Resolution, is_template, resolve
 from dora_bot.config_store import ConfigItem, ConfigStore
-from dora_bot.errors import ConfigError, DoraError, ExchangeError
+from dora_bot.errors import ConfigError, DoraError, ExchangeError, WireError
 from dora_bot.events import CatalogChanged, ClosuresRead, StatusChanged
-from dora_bot.models import AccountLimits, Instant, Market
+from dora_bot.models import AccountLimits, Instant, Market, MarketStatus
 from dora_bot.order_groups import OrderGroups
 from dora_bot.ports import AccountReader, Feed, Inbox
 from dora_bot.rest_feed import audit_by_rest
@@ -168,7 +168,7 @@ class Keeper:
         tickers = sorted({*names, *self.resolution.configs, *self.held()})
         found: list[Market] = []
         for at in range(0, len(tickers), CHUNK):
-            found += self.reader.get_markets(tickers=tickers[at : at + CHUNK])
+            found += self._readable(tickers[at : at + CHUNK])
         for name in self._items:
             if is_template(name):
                 kind, _, value = name.partition("#")
@@ -176,6 +176,21 @@ class Keeper:
                 found += self.reader.get_markets(**query, status="open")
         self.catalog |= {m.ticker: m for m in found}
         self.inbox.post(CatalogChanged(tuple(found)))
+
+    def _readable(self, tickers: list[str]) -> list[Market]:
+        """The markets of these tickers. One whose reply has a field missing or damaged must not hide the others: it
+        is found by halves, told as a problem that names the field, and from then on its state is unknown, so that
+        nothing of ours stays in it.
+        """
+        try:
+            return self.reader.get_markets(tickers=tickers)
+        except WireError as error:
+            if len(tickers) > 1:
+                half = len(tickers) // 2
+                return self._readable(tickers[:half]) + self._readable(tickers[half:])
+            self.on_problem("catalog", WireError(f"{tickers[0]}: {error}"))
+            known = self.catalog.get(tickers[0])
+            return [] if known is None else [replace(known, status=MarketStatus.UNKNOWN)]
 
     def read_status(self, _now: Instant) -> None:
         self.inbox.post(StatusChanged(self.reader.get_exchange_status()))

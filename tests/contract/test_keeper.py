@@ -13,7 +13,7 @@ from dora_bot.errors import ConfigError, ExchangeUnreachable
 from dora_bot.events import CatalogChanged, StatusChanged
 from dora_bot.items import MARKET_CONFIG, STATE
 from dora_bot.keeper import CATALOG_MS, CONFIG_MS, QUEUE_MS, SCAN_MS, STATUS_MS, WRONG_MS, Keeper
-from dora_bot.models import ExchangeStatus
+from dora_bot.models import ExchangeStatus, MarketStatus
 from dora_bot.views import ConfigChanged
 from tests.fakes.core import GLOBAL_ITEM, ITEM, market
 from tests.fakes.exchange import FakeExchange
@@ -262,3 +262,17 @@ def test_queue_places_are_kept_for_the_status(bench: Bench) -> None:
     bench.start()
     bench.step(QUEUE_MS)
     assert bench.keeper.queue == {"o1": 500}
+
+
+def test_a_market_whose_metadata_is_damaged_becomes_unknown_and_hides_no_other(bench: Bench) -> None:
+    bench.edit("KXA")
+    bench.edit("KXB")
+    bench.start()
+    bench.exchange.damaged = {"KXB"}
+    (told,) = [e for e in bench.step(CATALOG_MS) if isinstance(e, CatalogChanged)]
+    assert {m.ticker: m.status for m in told.markets} == {
+        "KXA": MarketStatus.ACTIVE,
+        "KXB": MarketStatus.UNKNOWN,
+    }
+    ((where, error),) = bench.problems
+    assert (where, str(error)) == ("catalog", "KXB: markets[].price_ranges missing")

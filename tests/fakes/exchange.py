@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from dora_bot.errors import WireError
 from dora_bot.events import BookSnapshot
 from dora_bot.models import (
     AccountLimits,
@@ -63,6 +64,8 @@ class FakeExchange:
     reads: list[str] = field(default_factory=list)
     failing: dict[str, Exception] = field(default_factory=dict)
     markets: dict[str, Market] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
+    """Markets whose metadata comes with a field missing."""
     status: ExchangeStatus = field(default_factory=lambda: ExchangeStatus(active=True, trading=True))
     limits: AccountLimits = LIMITS
     lag_ms: int = 0
@@ -248,6 +251,8 @@ class FakeExchange:
         self, *, tickers: Sequence[str] = (), series: str = "", event: str = "", status: str = ""
     ) -> list[Market]:
         self._read("markets")
+        if self.damaged.intersection(tickers):
+            raise WireError("markets[].price_ranges missing")
         return [
             m
             for m in self.markets.values()
