@@ -32,7 +32,8 @@ class RestFeed:
         self._client = client
         self._cost = limits.default_cost
         self._tokens_per_s = limits.read.refill_per_s * SHARE
-        self._since_ms = fills_since_ms
+        # Our estimate of the exchange's clock is half a second rough at the start.
+        self._since_ms = fills_since_ms - OVERLAP_MS
         self._tickers: tuple[str, ...] = ()
         self._turn = 0
         self._due_ms = 0

@@ -53,9 +53,7 @@ def test_by_setting_it_quotes_books_and_reads_each_thing_once_a_tick(rig: Rig) -
     first = rig.until_status("a status", lambda s: s["feed"] == "rest", 5.0)["counts"]["ticks"]
     rig.hit(A, Side.ASK, 2)
     assert rig.fills() == 1
-    rig.until_status(
-        "the fill", lambda s: s["counts"]["fills"] == 1, 4.0
-    )  # sooner than the risk thread's next read
+    rig.until_status("the fill", lambda s: s["counts"]["fills"] == 1, 10.0)
     rig.until_status("ten more ticks", lambda s: s["counts"]["ticks"] >= first + 10, 10.0)
     _, books, fills, risk = counts(rig, mark)
     ticks = (

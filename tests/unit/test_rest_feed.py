@@ -119,7 +119,7 @@ def test_fills_are_asked_for_again_over_an_overlap_since_reads_lag() -> None:
         asked = [
             parse_qs(urlsplit(r.target).query)["min_ts"][0] for r in server.received if "fills" in r.target
         ]
-    assert asked == [str(SINCE_MS // 1000), str((SINCE_MS + 30_000 - OVERLAP_MS) // 1000)]
+    assert asked == [str((SINCE_MS - OVERLAP_MS) // 1000), str((SINCE_MS + 30_000 - OVERLAP_MS) // 1000)]
 
 
 def test_an_audit_says_from_when_on_a_state_may_equal_it() -> None:
