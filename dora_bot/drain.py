@@ -172,9 +172,7 @@ class Drain:
 
     def _look_for_halts(self, now: Instant) -> None:
         """A halt set in the console, or by a command on another machine or in another directory, holds here too."""
-        # Also right before telling our own: a halt that was set by hand a moment ago must not be overwritten.
-        news = self.halts is not None and self.halts() != self._told_halts
-        if self.take_halts is None or (now.mono_ms < self._halts_due_ms and not news):
+        if self.take_halts is None or now.mono_ms < self._halts_due_ms:
             return
         self._halts_due_ms = now.mono_ms + HALTS_MS
         found = self._state.risk_state().halts
