@@ -1,7 +1,6 @@
 """What must end quoting and stay so: `dora halt`, a lost day; and what ends it again."""
 
 import json
-import time
 
 import pytest
 
@@ -45,7 +44,7 @@ def test_a_halt_cancels_holds_over_a_kill_and_ends_with_resume(rig: Rig) -> None
     rig.start()
     rig.quoting()
     halt_id = halt(rig)
-    rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 10.0)
+    rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 5.0)
     rig.bot.kill()
 
     rig.start()
@@ -56,7 +55,7 @@ def test_a_halt_cancels_holds_over_a_kill_and_ends_with_resume(rig: Rig) -> None
     assert not rig.run(lambda v: [e for e in v.journal.after(mark) if e.get("method") == "POST"])
 
     assert rig.dora("resume", halt_id).returncode == 0
-    rig.quoting(seconds=10.0)
+    rig.quoting(seconds=5.0)
 
 
 def test_a_halt_with_the_bot_dead_leaves_no_order(rig: Rig) -> None:
@@ -80,20 +79,17 @@ def test_a_halt_from_another_directory_and_one_set_in_the_console_hold_the_runni
     elsewhere = str(rig.folder / "elsewhere")
     done = rig.dora("halt", "--reason", "from elsewhere", DORA_STATE_DIR=elsewhere)
     assert done.returncode == 0, done.stderr
-    told = rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 10.0)
+    told = rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 5.0)
     assert [halt["reason"] for halt in told["halts"]] == ["from elsewhere"]
     until("no order", lambda: not rig.run(resting), 5.0)
     assert rig.dora("resume", told["halts"][0]["halt_id"]).returncode == 0
-    rig.quoting(seconds=10.0)
+    rig.quoting(seconds=5.0)
 
-    time.sleep(
-        2.0
-    )  # the bot tells the table of the lift within a drain step, and would overwrite what is set meanwhile
     rig.db.update(STATE, {"key": "risk_state"}, {"trading_halted": True})
-    told = rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 10.0)
+    told = rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 5.0)
     assert told["halts"][0]["by"] == "console"
     assert rig.dora("resume", told["halts"][0]["halt_id"]).returncode == 0
-    rig.quoting(seconds=10.0)
+    rig.quoting(seconds=5.0)
     assert rig.db.get(STATE, {"key": "risk_state"})["trading_halted"] is False
     assert rig.bot.stop() == 0
 
@@ -112,7 +108,7 @@ def test_flatten_closes_under_a_running_bot_and_resume_quotes_again(make_rig: Ma
     assert (total["flat"], total["open_orders"], rig.run(resting)) == (True, 0, [])
     rig.until_status("flat and paused", lambda s: (s["posture"], s["positions"]) == ("PAUSED", {}), 10.0)
     assert rig.dora("resume", total["halt_id"]).returncode == 0
-    rig.quoting(seconds=10.0)
+    rig.quoting(seconds=5.0)
     assert rig.bot.stop() == 0
     assert rig.ledger_differences() == []
 

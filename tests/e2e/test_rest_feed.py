@@ -50,10 +50,14 @@ def test_by_setting_it_quotes_books_and_reads_each_thing_once_a_tick(rig: Rig) -
     assert started["plan"].startswith(plan)
     assert not rig.run(lambda v: v.sessions)
     mark = rig.run(lambda v: v.journal.last)
-    first = rig.until_status("a status", lambda s: s["feed"] == "rest", 10.0)["counts"]["ticks"]
+    first = rig.until_status("a status", lambda s: s["feed"] == "rest", 5.0)["counts"]["ticks"]
     rig.hit(A, Side.ASK, 2)
     assert rig.fills() == 1
-    rig.until_status("the fill", lambda s: s["counts"]["fills"] == 1, 10.0)
+    rig.until_status(
+        "the fill, within two ticks of 500 ms and the status's own 500",
+        lambda s: s["counts"]["fills"] == 1,
+        1.7,
+    )
     rig.until_status("ten more ticks", lambda s: s["counts"]["ticks"] >= first + 10, 10.0)
     _, books, fills, risk = counts(rig, mark)
     ticks = (
@@ -69,16 +73,16 @@ def test_by_setting_it_quotes_books_and_reads_each_thing_once_a_tick(rig: Rig) -
 def test_without_the_socket_it_goes_on_by_rest_and_returns(rig: Rig, gate: Gate) -> None:
     rig.start(DORA_KALSHI_WS_URL=behind(gate, rig.server.here)["DORA_KALSHI_WS_URL"])
     rig.quoting()
-    rig.until_status("the socket in use", lambda s: s["feed"] == "ws", 10.0)
+    rig.until_status("the socket in use", lambda s: s["feed"] == "ws", 5.0)
     gate.shut()
-    rig.until_status("rest in use", lambda s: s["feed"] == "rest", 10.0)
+    rig.until_status("rest in use", lambda s: s["feed"] == "rest", 5.0)
     until("refused reconnects", lambda: gate.refused >= 2, 10.0, rig.bot.last_words)
     # The market moves while the socket is away: only the reads can tell.
     rig.move(B, 4_000, 5_200)
     rig.until("a bid just above the new best", lambda v: quotes(v, B)[0] == 4_100, 5.0)
     rig.quoting(A, B)
     rig.hit(A, Side.BID, 1)
-    rig.until_status("the fill booked", lambda s: s["counts"]["fills"] == 1, 10.0)
+    rig.until_status("the fill booked", lambda s: s["counts"]["fills"] == 1, 3.0)
     gate.open()
     rig.until_status("the socket again", lambda s: s["feed"] == "ws", 15.0)
     rig.quoting(A, B)
