@@ -35,7 +35,7 @@ from dora_bot.records import (
     OrderRow,
     SettlementRow,
 )
-from dora_bot.state_store import Published, StateStore
+from dora_bot.state_store import HaltMark, Published, StateStore
 
 _CHUNK = 100
 _DECISIONS = 2_000
@@ -82,6 +82,7 @@ class Drain:
         self._minute_due_ms = 0
         self._told_halts: tuple[Halt, ...] | None = None
         self._halts_due_ms = 0
+        self._halt_mark: HaltMark | None = None
 
     def step(self, now: Instant) -> DrainReport:
         """Move what waits, tell new halts; once a minute also move decisions and publish.
@@ -175,7 +176,8 @@ class Drain:
         if self.take_halts is None or now.mono_ms < self._halts_due_ms:
             return
         self._halts_due_ms = now.mono_ms + HALTS_MS
-        found = self._state.risk_state().halts
+        risk = self._state.risk_state()
+        found, self._halt_mark = risk.halts, risk.halt_mark
         if self.take_halts(found, now).halts != found:
             self._told_halts = None
 
@@ -183,7 +185,12 @@ class Drain:
         """At once, not once a minute: a new host must find the halt."""
         if self.halts is None or (halts := self.halts()) == self._told_halts:
             return
-        self._state.set_halts(halts)
+        try:
+            self._halt_mark = self._state.set_halts(halts, self._halt_mark)
+        except ConditionFailed:
+            # Somebody else wrote there since we looked: the next step looks again before it tells.
+            self._halts_due_ms = 0
+            return
         self._told_halts = halts
 
     def _minute(self, now: Instant) -> int:

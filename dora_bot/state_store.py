@@ -5,11 +5,11 @@ read at start, by the operator's commands and by reports, or published once a mi
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from dora_bot.dynamo import Dynamo
+from dora_bot.dynamo import Condition, Dynamo
 from dora_bot.items import (
     POSITION_PREFIX,
     STATE,
@@ -37,6 +37,12 @@ _ORDERS_TOLD = 1_000
 """More would not fit into one item (400 KB); the exchange has them all."""
 
 
+_HALT_ATTRIBUTES = ("trading_halted", "halts")
+
+HaltMark = Mapping[str, Any]
+"""The two halt attributes of ``risk_state`` as they stood in the table, those that were there."""
+
+
 @dataclass(frozen=True, slots=True)
 class RiskState:
     """The item ``risk_state``: a UTC day, the equity it began with, its PnL, the newest fill, the halts in force,
@@ -49,6 +55,7 @@ class RiskState:
     last_fill_ms: int = 0
     halts: tuple[Halt, ...] = ()
     peak: Peak | None = None
+    halt_mark: HaltMark = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +100,23 @@ class StateStore:
             daily_pnl_e6=_money(item, "daily_pnl"),
             last_fill_ms=parse_timestamp(last_fill) if last_fill else 0,
             halts=halts,
+            halt_mark={name: item[name] for name in _HALT_ATTRIBUTES if name in item},
             peak=Peak(_money(item, "peak_equity"), parse_timestamp(str(item["peak_since"])))
             if "peak_since" in item
             else None,
         )
 
-    def set_halts(self, halts: Sequence[Halt]) -> None:
-        """Replace the halts in force; empty lifts them all."""
+    def set_halts(self, halts: Sequence[Halt], unless_changed: HaltMark | None = None) -> HaltMark:
+        """Replace the halts in force; empty lifts them all. Returns the mark of what stands there now.
+
+        With a mark: raises `ConditionFailed` if the halts in the table are not those any more, so that one that
+        was set by hand meanwhile is not overwritten.
+        """
         told = [halt_item(halt) for halt in halts]
-        halted = any(halt.hold is Hold.HALTED for halt in halts)
-        self._db.update(STATE, {"key": RISK_STATE}, {"trading_halted": halted, "halts": told})
+        mark = {"trading_halted": any(halt.hold is Hold.HALTED for halt in halts), "halts": told}
+        condition = None if unless_changed is None else _still(unless_changed)
+        self._db.update(STATE, {"key": RISK_STATE}, mark, condition)
+        return mark
 
     def publish(self, published: Published) -> None:
         """Write the map of positions, the open orders, the risk figures and the day's snapshot."""
@@ -163,3 +177,15 @@ class StateStore:
 
 def _money(item: Item, name: str) -> int:
     return scaled(item, name, 6) if name in item else 0
+
+
+def _still(mark: HaltMark) -> Condition:
+    parts, names, values = [], {}, {}
+    for at, attribute in enumerate(_HALT_ATTRIBUTES):
+        names[f"#h{at}"] = attribute
+        if attribute in mark:
+            parts.append(f"#h{at} = :h{at}")
+            values[f":h{at}"] = mark[attribute]
+        else:
+            parts.append(f"attribute_not_exists(#h{at})")
+    return Condition(" AND ".join(parts), names, values)

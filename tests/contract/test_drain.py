@@ -328,6 +328,23 @@ def test_a_halt_set_in_the_console_is_taken_and_its_end_clears_it_there(
         assert latch.read().halts == ()
 
 
+def test_a_halt_set_in_the_console_while_a_lift_is_told_is_taken_and_not_overwritten(
+    drain: Drain, db: Dynamo, clock: ManualClock, tmp_path: Path
+) -> None:
+    latch, store = HaltFile(tmp_path / "halts.jsonl"), StateStore(db)
+    drain.halts, drain.take_halts = lambda: latch.read().halts, latch.take
+    latch.latch("own", "risk", "", clock.now())
+    drain.step(clock.now())
+    # `dora resume` writes the file and the table; before the bot's next step a person sets the halt by hand.
+    latch.resume("H1", "operator", clock.now())
+    store.set_halts(())
+    db.update(STATE, {"key": "risk_state"}, {"trading_halted": True})
+    for _ in range(3):
+        drain.step(clock.advance(250))
+    assert [h.raised_by for h in latch.read().halts] == ["console"]
+    assert store.risk_state().halts == latch.read().halts
+
+
 def test_a_damaged_risk_state_keeps_no_booking_from_its_place(
     drain: Drain, journal: SqliteJournal, db: Dynamo, clock: ManualClock, tmp_path: Path
 ) -> None:
