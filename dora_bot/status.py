@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dora_bot import __version__
+from dora_bot import __version__, risk_manager
 from dora_bot.accounting import average_cost_e4, unrealised_e6
 from dora_bot.items import timestamp
 from dora_bot.models import (
@@ -16,7 +16,7 @@ from dora_bot.models import (
 from dora_bot.own_orders import OwnOrder
 from dora_bot.scoreboard import Scoreboard, percentile
 from dora_bot.units import count_text, money_text, price_text
-from dora_bot.views import MarketView, View
+from dora_bot.views import MarketView, Stance, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class Surroundings:
 def status(view: View, scores: Scoreboard, around: Surroundings) -> dict[str, Any]:
     """One consistent object: everything in it comes from the same view."""
     orders = [o for m in view.markets.values() for o in m.orders if o.live] + list(view.stray_orders)
-    last = scores.last
+    stance = _stance(view, scores)
     return {
         "time": timestamp(view.now.exchange_ms),
         "env": around.env,
         "instance": around.instance,
         "version": __version__,
-        "posture": last.stance.posture.name if last else "STARTING",
-        "reasons": list(last.stance.reasons) if last else [],
+        "posture": stance.posture.name if stance else "STARTING",
+        "reasons": list(stance.reasons) if stance else [],
         "halts": [halt_json(h) for h in view.halts],
         "feed": around.feed,
         "open_orders": [_order(o) for o in orders if o.order_id],
@@ -58,6 +58,13 @@ def status(view: View, scores: Scoreboard, around: Surroundings) -> dict[str, An
         "reaction_ms": _spread(scores.reaction_ms),
         "dynamodb": dict(around.dynamodb),
     }
+
+
+def _stance(view: View, scores: Scoreboard) -> Stance | None:
+    """The tick's, if it has come that far with this view; until then what the view itself demands."""
+    if scores.last is None:
+        return None
+    return scores.last.stance if scores.last.view is view else risk_manager.stance(view)
 
 
 def end_lines(told: Mapping[str, Any], reason: str, resting: str) -> list[str]:

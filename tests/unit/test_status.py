@@ -73,6 +73,18 @@ def test_positions_fills_and_money_add_up() -> None:
     )
 
 
+def test_a_view_whose_tick_is_not_done_is_not_told_with_the_posture_of_the_one_before() -> None:
+    bench = Bench()
+    bench.latch.halts["H1"] = halt("because")
+    bench.post(bench.latch.read())
+    scores = Scoreboard()
+    scores.add(bench.tick())
+    del bench.latch.halts["H1"]
+    bench.state.apply(bench.latch.read(), bench.clock.now())
+    body = status(bench.state.view(bench.clock.now()), scores, AROUND)
+    assert (body["posture"], body["reasons"], body["halts"]) == ("RUN", [], [])
+
+
 def test_halts_are_told_by_their_id() -> None:
     bench = Bench()
     bench.latch.halts["H1"] = halt("because")
