@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 
-from dora_bot.clock import SystemClock
+from dora_bot.clock import MeasuredClock, SystemClock
 from dora_bot.config import Settings
 from dora_bot.config_store import ConfigStore
 from dora_bot.drain import Drain
@@ -45,6 +45,7 @@ from dora_bot.state_store import StateStore
 from dora_bot.stop_signals import StopSignals
 from dora_bot.tables import require_tables
 from dora_bot.telemetry import Telemetry
+from dora_bot.threads import Threads
 from dora_bot.trading_hours import closures
 from dora_bot.write_budget import WriteBudget
 
@@ -56,12 +57,15 @@ ACQUIRE_S = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Base:
-    """What stands before anything trades: identity, storage, the lease, one connection."""
+class Base:
+    """What stands before anything trades: identity, storage, the lease, one connection.
+
+    The ways out of the process are its ``new_…`` methods; the simulation replaces them, and nothing else of the wiring.
+    """
 
     settings: Settings
     signer: Signer
-    clock: SystemClock
+    clock: MeasuredClock
     stack: ExitStack
     state_dir: StateDir
     client: KalshiClient
@@ -72,6 +76,7 @@ class _Base:
     telemetry: Telemetry
     halts: HaltFile
     inbox: ThreadInbox
+    threads: Threads = field(default_factory=Threads)
     slow_clients: dict[str, KalshiClient] = field(default_factory=dict)
 
     def new_client(self, thread: str) -> KalshiClient:
@@ -79,48 +84,68 @@ class _Base:
         self.slow_clients[thread] = _client(self.settings, self.signer, self.clock, self.stack)
         return self.slow_clients[thread]
 
+    def new_sweeper(self) -> Sweeper:
+        """The kill path, with a connection of its own."""
+        transport = connect_transport(self.settings, self.signer, self.clock)
+        self.stack.callback(transport.close)
+        return Sweeper(transport, self.clock, self.settings.order_prefix, allow_account_wide=False)
+
+    def new_feed(self, fills_since_ms: int) -> MarketFeed | RestFeed:
+        """Market data; fills that the feed itself reads are asked for from there on."""
+        settings = self.settings
+        rest = RestFeed(self.client, self.limits, fills_since_ms)
+        if settings.feed == "rest":
+            return rest
+        where = FeedSettings(settings.kalshi_ws_url, settings.signed_hosts, random.random)
+        return MarketFeed(where, self.signer, self.clock, self.inbox, rest)
+
 
 def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> int:
     """Build, start, run and stop the bot. Returns the exit code; raises `DoraError` if it cannot start."""
     with ExitStack() as stack:
-        base = _base(settings, stack, signals)
-        store = StateStore(base.db)
-        drain = Drain(base.journal, base.db, lambda: base.lease.grip)
-        recovered = load_state(store, base.journal, drain, base.clock)
-        base.halts.take(recovered.risk.halts, base.clock.now())
-        # What became of cancels under way is seen in the order list that every start reads.
-        over = [i.action for i in recovered.unresolved if isinstance(i.action, Cancel)]
-        ends = [Outcome(action, OutcomeKind.REFUSED, code="restart") for action in over]
-        base.journal.settle(ends, base.clock.now())
-        gate = ExposureGate(base.lease.margin_ms, observe=options.observe)
-        feed = _feed(base, recovered)
-        drain.take_halts = lambda halts, now: _take_halts(base, gate, halts, now)
-        bot = _bot(base, feed, gate, recovered)
-        keeper = _keeper(base, feed, bot, observe=options.observe)
-        base.inbox.on_overflow = lambda: feed.resync(frozenset(keeper.resolution.configs))
-        sweeper = _sweeper(base)
-        parts = Parts(
-            clock=base.clock,
-            bot=bot,
-            keeper=keeper,
-            risk=_risk(base, bot, gate, sweeper, recovered),
-            socket=feed if isinstance(feed, MarketFeed) else None,
-            drain=drain,
-            lease=base.lease,
-            journal=base.journal,
-            store=store,
-            state_dir=base.state_dir,
-            telemetry=base.telemetry,
-            sweeper=sweeper,
-            life_prefix=f"{settings.order_prefix}{base.lease.grip.fence}-",
-            gate=gate,
-            clients={"rest": base.client, **base.slow_clients},
-            db=base.db,
-        )
-        return Runtime(parts, settings, options, signals).run()
+        return assemble(_base(settings, stack, signals), options, signals).run()
 
 
-def _base(settings: Settings, stack: ExitStack, signals: StopSignals) -> _Base:
+def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
+    """Recover what is known and wire the bot. Raises `DoraError` if storage cannot be read or disagrees."""
+    store = StateStore(base.db)
+    drain = Drain(base.journal, base.db, lambda: base.lease.grip)
+    recovered = load_state(store, base.journal, drain, base.clock)
+    base.halts.take(recovered.risk.halts, base.clock.now())
+    # What became of cancels under way is seen in the order list that every start reads.
+    over = [i.action for i in recovered.unresolved if isinstance(i.action, Cancel)]
+    ends = [Outcome(action, OutcomeKind.REFUSED, code="restart") for action in over]
+    base.journal.settle(ends, base.clock.now())
+    gate = ExposureGate(base.lease.margin_ms, observe=options.observe)
+    feed = base.new_feed(recovered.fills_since_ms or base.clock.now().exchange_ms)
+    drain.take_halts = lambda halts, now: _take_halts(base, gate, halts, now)
+    bot = _bot(base, feed, gate, recovered)
+    keeper = _keeper(base, feed, bot, observe=options.observe)
+    base.inbox.on_overflow = lambda: feed.resync(frozenset(keeper.resolution.configs))
+    sweeper = base.new_sweeper()
+    parts = Parts(
+        threads=base.threads,
+        clock=base.clock,
+        bot=bot,
+        keeper=keeper,
+        risk=_risk(base, bot, gate, sweeper, recovered),
+        socket=None if isinstance(feed, RestFeed) else feed,
+        drain=drain,
+        lease=base.lease,
+        journal=base.journal,
+        store=store,
+        state_dir=base.state_dir,
+        telemetry=base.telemetry,
+        sweeper=sweeper,
+        life_prefix=f"{base.settings.order_prefix}{base.lease.grip.fence}-",
+        gate=gate,
+        clients={"rest": base.client, **base.slow_clients},
+        db=base.db,
+    )
+    return Runtime(parts, base.settings, options, signals)
+
+
+def _base(settings: Settings, stack: ExitStack, signals: StopSignals) -> Base:
     """In the order in which a start can fail: key and settings, lock, exchange, tables, lease."""
     signer = load_signer(settings)
     settings.ceilings()
@@ -131,10 +156,12 @@ def _base(settings: Settings, stack: ExitStack, signals: StopSignals) -> _Base:
     db = Dynamo.connect(settings.table_prefix)
     require_tables(db)
     journal = stack.enter_context(SqliteJournal(state_dir.journal_path))
-    lease = _acquire(db, settings.env, state_dir.instance_id, journal, clock, signals)
+    hasty = Dynamo.connect(db.prefix, attempts=1, connect_s=0.5, read_s=0.5, meter=db.meter)
+    lease = Lease(hasty, settings.env, state_dir.instance_id, fence_floor=journal.fence())
+    acquire(lease, journal, clock, signals)
     telemetry = Telemetry(state_dir.path)
     stack.callback(telemetry.close)
-    return _Base(
+    return Base(
         settings=settings,
         signer=signer,
         clock=clock,
@@ -151,7 +178,7 @@ def _base(settings: Settings, stack: ExitStack, signals: StopSignals) -> _Base:
     )
 
 
-def _take_halts(base: _Base, gate: ExposureGate, halts: tuple[Halt, ...], now: Instant) -> HaltsChanged:
+def _take_halts(base: Base, gate: ExposureGate, halts: tuple[Halt, ...], now: Instant) -> HaltsChanged:
     told = base.halts.take(halts, now)
     if told != gate.halts:
         gate.halts = told
@@ -159,7 +186,7 @@ def _take_halts(base: _Base, gate: ExposureGate, halts: tuple[Halt, ...], now: I
     return told
 
 
-def _bot(base: _Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> Bot:
+def _bot(base: Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> Bot:
     now = base.clock.now()
     prefix = base.settings.order_prefix
     return Bot(
@@ -177,7 +204,7 @@ def _bot(base: _Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> B
     )
 
 
-def _keeper(base: _Base, feed: Feed, bot: Bot, *, observe: bool) -> Keeper:
+def _keeper(base: Base, feed: Feed, bot: Bot, *, observe: bool) -> Keeper:
     client = base.new_client("keeper")
     groups = OrderGroups(client, base.inbox, lambda: bot.state.groups.triggered)
     return Keeper(
@@ -194,7 +221,7 @@ def _keeper(base: _Base, feed: Feed, bot: Bot, *, observe: bool) -> Keeper:
     )
 
 
-def _risk(base: _Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered: Recovered) -> RiskMonitor:
+def _risk(base: Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered: Recovered) -> RiskMonitor:
     return RiskMonitor(
         reader=base.new_client("risk"),
         inbox=base.inbox,
@@ -208,32 +235,14 @@ def _risk(base: _Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered
     )
 
 
-def _sweeper(base: _Base) -> Sweeper:
-    transport = connect_transport(base.settings, base.signer, base.clock)
-    base.stack.callback(transport.close)
-    return Sweeper(transport, base.clock, base.settings.order_prefix, allow_account_wide=False)
-
-
-def _feed(base: _Base, recovered: Recovered) -> MarketFeed | RestFeed:
-    settings = base.settings
-    rest = RestFeed(base.client, base.limits, recovered.fills_since_ms or base.clock.now().exchange_ms)
-    if settings.feed == "rest":
-        return rest
-    where = FeedSettings(settings.kalshi_ws_url, settings.signed_hosts, random.random)
-    return MarketFeed(where, base.signer, base.clock, base.inbox, rest)
-
-
-def _client(settings: Settings, signer: Signer, clock: SystemClock, stack: ExitStack) -> KalshiClient:
+def _client(settings: Settings, signer: Signer, clock: MeasuredClock, stack: ExitStack) -> KalshiClient:
     client = connect_client(settings, signer, clock)
     stack.callback(client.close)
     return client
 
 
-def _acquire(
-    db: Dynamo, name: str, owner: str, journal: SqliteJournal, clock: Clock, signals: StopSignals
-) -> Lease:
-    hasty = Dynamo.connect(db.prefix, attempts=1, connect_s=0.5, read_s=0.5, meter=db.meter)
-    lease = Lease(hasty, name, owner, fence_floor=journal.fence())
+def acquire(lease: Lease, journal: SqliteJournal, clock: Clock, signals: StopSignals) -> None:
+    """Wait until the lease is ours. Raises `LeaseLost` if it stays somebody else's, `StoreError` if nobody answers."""
     give_up = clock.now().mono_ms + ACQUIRE_S * 1_000
     while not _taken(lease, clock, give_up):
         if signals.received:
@@ -244,7 +253,6 @@ def _acquire(
             )
         clock.sleep(1.0)
     journal.remember_fence(lease.grip.fence)
-    return lease
 
 
 def _taken(lease: Lease, clock: Clock, give_up_mono_ms: int) -> bool:

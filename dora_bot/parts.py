@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dora_bot.clock import SystemClock
+from dora_bot.clock import MeasuredClock
 from dora_bot.drain import Drain
 from dora_bot.dynamo import Dynamo
 from dora_bot.exchange_client import KalshiClient
@@ -21,6 +21,7 @@ from dora_bot.state_dir import StateDir
 from dora_bot.state_store import Published, StateStore
 from dora_bot.status import Surroundings
 from dora_bot.telemetry import Telemetry
+from dora_bot.threads import Threads
 from dora_bot.write_budget import SAFE_SHARE
 
 
@@ -28,7 +29,8 @@ from dora_bot.write_budget import SAFE_SHARE
 class Parts:
     """Built once, handed to `runtime`."""
 
-    clock: SystemClock
+    clock: MeasuredClock
+    threads: Threads
     bot: Bot
     keeper: Keeper
     risk: RiskMonitor

@@ -7,7 +7,6 @@ every order is cancelled, read back as gone, late fills are booked, everything i
 import json
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -80,10 +79,8 @@ class Runtime:
         p.risk.take_halts()
         if p.socket:
             p.socket.start()
-        with ThreadPoolExecutor(1) as side:
-            account = side.submit(p.risk.read_account, now)
-            p.keeper.start(now)
-            p.bot.observe([*p.bot.inbox.drain(), account.result()], p.clock.now())
+        account, _ = p.threads.both(lambda: p.risk.read_account(now), lambda: p.keeper.start(now))
+        p.bot.observe([*p.bot.inbox.drain(), account], p.clock.now())
         p.bot.write_down(p.bot.state.take_rows(), now)
         p.bot.published = p.bot.state.view(p.clock.now())
         p.drain.published = p.published
@@ -98,7 +95,7 @@ class Runtime:
             ("lease", 0.5, self.renew),
             ("status", 0.5, self.publish_status),
         ):
-            self.loops.append(Loop(name, every_s, step, p.clock, self.on_thread_death))
+            self.loops.append(p.threads.loop(name, every_s, step, p.clock, self.on_thread_death))
         for loop in self.loops:
             loop.start()
         p.telemetry.log.info(

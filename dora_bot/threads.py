@@ -2,10 +2,15 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from dora_bot.models import Instant
 from dora_bot.ports import Clock
+
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 
 @dataclass(slots=True)
@@ -45,3 +50,24 @@ class Loop:
                 self._stop.wait(self.every_s)
         except Exception as error:  # noqa: BLE001  # policy: halt, then this thread ends
             self.on_death(self.name, error)
+
+
+class Threads:
+    """How work runs beside the tick: on threads of the system. Where time is simulated another one stands in."""
+
+    def loop(
+        self,
+        name: str,
+        every_s: float,
+        step: Callable[[Instant], None],
+        clock: Clock,
+        on_death: Callable[[str, Exception], None],
+    ) -> Loop:
+        return Loop(name, every_s, step, clock, on_death)
+
+    def both(self, first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
+        """Call both at once. Raises what either raises, when both have ended."""
+        with ThreadPoolExecutor(1) as side:
+            beside = side.submit(first)
+            there = second()
+            return beside.result(), there
