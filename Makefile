@@ -2,7 +2,7 @@
 # ARGS passes options on: make demo ARGS="--seconds 30 --json"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs-check conformance bench sim kill-nine doctor mission lock clean
+.PHONY: help setup demo test check docs-check conformance bench sim faults faults-page kill-nine doctor mission lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -40,6 +40,15 @@ TICKS ?= 100000
 SEED ?= 1
 sim: setup  ## the whole bot in virtual time against the exchange's engine, with faults (TICKS= SEED= RATE=)
 	@$(BIN)/python -m tests.sim.run --ticks $(TICKS) --seed $(SEED) $(if $(RATE),--rate $(RATE))
+
+FAULT_RESULTS := .pytest_cache/faults.jsonl
+faults: setup  ## the process-level fault catalogue: real bots, injected faults, the bounds measured (~15 min)
+	@mkdir -p .pytest_cache && rm -f $(FAULT_RESULTS)
+	@$(BIN)/python -m pytest tests/faults --fault-results $(FAULT_RESULTS) $(ARGS); code=$$?; \
+	    $(BIN)/python -m scripts.faults_report $(FAULT_RESULTS) && exit $$code
+
+faults-page:  ## docs/faults.md anew from the tests' marks and the results of the last `make faults`
+	@$(BIN)/python -m scripts.faults_report
 
 kill-nine: setup  ## SIGKILL the quoting bot 20 times and audit it against the exchange each time
 	@$(BIN)/python -m scripts.kill_nine $(ARGS)

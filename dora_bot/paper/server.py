@@ -28,7 +28,7 @@ WS_PATH = "/trade-api/ws/v2"
 PING_EVERY_S = 10.0
 PING_BODY = b"heartbeat"
 _MAX_BODY = 4 * 1024 * 1024
-_JOURNAL_BODY = 4_096
+_JOURNAL_BODY = 16_384
 _MAX_MESSAGE = 64 * 1024 * 1024
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

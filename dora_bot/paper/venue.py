@@ -163,6 +163,7 @@ class Venue:
                     "remaining_count": count_text(order.remaining_e2),
                     "status": order.status.value,
                     "reason": order.reason.value,
+                    "expiration_ms": str(order.expiration_ms),
                 }
             elif isinstance(event, PositionChanged):
                 told = positions.setdefault(event.account, {})

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 
 import boto3
 
+from dora_bot.config import Settings
 from dora_bot.demo_children import child_environment
 from dora_bot.demo_report import Evidence, audit
 from dora_bot.dynamo import Dynamo
@@ -106,7 +107,9 @@ class Rig:
         self.folder = folder
         self.prefix = prefix
         self.tickers = [market.ticker for market in markets]
-        self.server = PaperServer(LaunchOptions(profile="fast"), StaticWorld(markets).install)
+        options = LaunchOptions(profile="fast")
+        self.seed = options.seed
+        self.server = PaperServer(options, StaticWorld(markets).install)
         self.aws = boto3.client(
             "dynamodb",
             endpoint_url=aws_url,
@@ -147,6 +150,11 @@ class Rig:
             if bot.alive:
                 bot.kill()
         self._exits.close()
+
+    @property
+    def own_prefix(self) -> str:
+        """What every client order id of the bot begins with."""
+        return Settings.from_environ(self.environ).order_prefix
 
     # ── the operator ────────────────────────────────────────────────────────────────────────────
 
