@@ -218,6 +218,7 @@ def _keeper(base: Base, feed: Feed, bot: Bot, *, observe: bool) -> Keeper:
         limits=base.limits,
         on_problem=base.telemetry.problem,
         held=lambda: frozenset(bot.holdings()),
+        unchecked=bot.unchecked,
     )
 
 

@@ -29,6 +29,8 @@ LIMITS_MS = 600_000
 QUEUE_MS = 10_000
 SOON_MS = 2_000
 BOOKS_MS = 300_000
+CHECK_MS = 2_000
+"""How often a book is held against REST until it agrees: after a new connection, or a difference."""
 WRONG_MS = 600_000
 CHUNK = 100
 """Tickers in one market or queue-position request."""
@@ -62,6 +64,8 @@ class Keeper:
     resolution: Resolution = field(default_factory=lambda: Resolution({}, None, {}))
     groups: OrderGroups | None = None
     """Without it quotes belong to no order group."""
+    unchecked: Callable[[], frozenset[str]] = frozenset
+    """Tickers whose book is to be held against REST soon."""
     closures: Callable[[int], tuple[tuple[int, int], ...]] | None = None
     """The exchange's closed times around a moment of its clock, see `trading_hours`; may raise `ExchangeError`."""
     jobs: list[Job] = field(default_factory=list)
@@ -80,6 +84,7 @@ class Keeper:
             Job("limits", LIMITS_MS, self.read_limits),
             Job("queue", QUEUE_MS, self.read_queue),
             Job("books", BOOKS_MS, self.audit_books),
+            Job("unchecked", CHECK_MS, self.check_books),
         ]
 
     def step(self, now: Instant) -> None:
@@ -197,7 +202,14 @@ class Keeper:
 
     def audit_books(self, now: Instant) -> None:
         """Hold the feed's books against the exchange's REST surface, which no frame of the feed could spoil."""
-        for book in audit_by_rest(self.reader, now, sorted(self.resolution.configs)):
+        self._audit(now, sorted(self.resolution.configs))
+
+    def check_books(self, now: Instant) -> None:
+        """The same at once for those that REST has not agreed with yet."""
+        self._audit(now, sorted(self.unchecked()))
+
+    def _audit(self, now: Instant, tickers: list[str]) -> None:
+        for book in audit_by_rest(self.reader, now, tickers) if tickers else []:
             self.inbox.post(book)
 
     def read_schedule(self, now: Instant) -> None:

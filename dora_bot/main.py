@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from dora_bot import risk_manager, strategy
 from dora_bot.errors import StoreError
-from dora_bot.events import AccountRead, GroupsChanged
+from dora_bot.events import AccountRead, BookLost, GroupsChanged
 from dora_bot.execution import Executor
 from dora_bot.models import AccountLimits, Instant
 from dora_bot.order_diff import OrderLease, diff, outran, withdraw
@@ -110,7 +110,9 @@ class Bot:
                     self.lease = replace(self.lease, group_of_shard=event.groups)
                 self.state.apply(event, now)
         if doubted := self.state.take_doubted():
-            self.feed.resync(doubted)
+            self.feed.resync(frozenset(doubted))
+            for ticker, reason in doubted.items():
+                self.telemetry.emit(BookLost((ticker,), reason))
 
     def stance(self, view: View, now: Instant) -> Stance:
         for breach in risk_manager.breaches(view):
@@ -170,6 +172,10 @@ class Bot:
             return self.state.holdings()
         held = {ticker for ticker, position in view.positions.items() if position.net_e2}
         return held | {t for t, m in view.markets.items() if m.orders} | {o.ticker for o in view.stray_orders}
+
+    def unchecked(self) -> frozenset[str]:
+        """Markets whose book REST has not agreed with yet, as of the last tick."""
+        return self.published.unchecked if self.published else frozenset()
 
     def outrun(self) -> bool:
         """Did a book leave a resting quote of ours behind since the last tick, or become fit to be quoted on?"""

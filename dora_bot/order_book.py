@@ -6,6 +6,8 @@ one ``ts_ms`` a sweep may cross the book for a moment; across two it never does.
 that is not proven, and only a snapshot proves it again.
 
 A book read by REST has no place in the sequence: it agrees if it equals any state held since the read began.
+Content that was found to differ once is *disputed*: what the feed sends may be consistent with itself and still
+mean something else (prices of the other leg), so from then on only a REST read that agrees lets it be quoted again.
 """
 
 from bisect import bisect_left, insort
@@ -66,7 +68,18 @@ class Ladder:
 class Book:
     """One market's book."""
 
-    __slots__ = ("asks", "based_ms", "bids", "changed_ms", "doubt", "recent", "rest_misses", "version")
+    __slots__ = (
+        "agreed",
+        "asks",
+        "based_ms",
+        "bids",
+        "changed_ms",
+        "disputed",
+        "doubt",
+        "recent",
+        "rest_misses",
+        "version",
+    )
 
     def __init__(self) -> None:
         self.bids = Ladder()
@@ -79,6 +92,10 @@ class Book:
         """Exchange time at which the last snapshot was taken in."""
         self.recent: deque[BookDelta] = deque(maxlen=REMEMBERED)
         self.rest_misses = 0
+        self.disputed = ""
+        """What was found to differ; empty again once a REST read agrees."""
+        self.agreed = False
+        """Did a REST read agree since the connection began?"""
 
     def replace(self, snapshot: BookSnapshot, now: Instant) -> None:
         """Take the snapshot for the whole truth."""
@@ -155,6 +172,16 @@ class Book:
         self.version += 1
         return reason
 
+    def dispute(self, reason: str) -> str:
+        """Not to be quoted on until `agree`."""
+        self.disputed, self.agreed = reason, False
+        self.version += 1
+        return reason
+
+    def agree(self) -> None:
+        """The exchange's REST surface tells the same."""
+        self.disputed, self.agreed, self.rest_misses = "", True, 0
+
     @property
     def crossed(self) -> bool:
         bids, asks = self.bids.prices, self.asks.prices
@@ -169,7 +196,7 @@ class Book:
         return BookView(
             bids=self.bids.without(mine[Side.BID], depth, descending=True),
             asks=self.asks.without(mine[Side.ASK], depth, descending=False),
-            proven=not self.doubt and not self.crossed,
+            proven=not self.doubt and not self.disputed and not self.crossed,
             changed_ms=self.changed_ms,
             version=self.version,
         )
@@ -186,8 +213,8 @@ class Books:
         """Take one event in. Returns what it contradicts, empty if nothing.
 
         A delta or loss of a market without a book is dropped; an audit that differs from the book is returned
-        as a contradiction *and* becomes the new truth. An audit without a ``sid`` came by REST: its ``time_ms`` is
-        when the read began, and it may contradict but never prove.
+        as a contradiction *and* becomes the new content, to be quoted when REST agrees. An audit without a ``sid``
+        came by REST: its ``time_ms`` is when the read began, and it may contradict or agree but never prove.
         """
         if isinstance(event, BookDelta):
             book = self._books.get(event.ticker)
@@ -209,21 +236,29 @@ class Books:
         if contradicted or not snapshot.audit or book.doubt:
             book.replace(snapshot, now)
             self._touched.add(snapshot.ticker)
-        return "differs from its audit snapshot" if contradicted else ""
+        if not snapshot.sid:
+            book.agree()
+        return book.dispute("differs from its audit snapshot") if contradicted else ""
 
     def _compare(self, book: Book, told: BookSnapshot) -> str:
         """Hold a proven book against a REST read; a book in doubt is not proven by one."""
         held = None if book.doubt else book.held(told)
         if held is None:
             return ""
-        book.rest_misses = 0 if held else book.rest_misses + 1
+        if held:
+            book.agree()
+            self._touched.add(told.ticker)
+            return ""
+        book.rest_misses += 1
         if book.rest_misses < REST_MISSES:
             return ""
         self._touched.add(told.ticker)
-        return book.lose(f"differs from {REST_MISSES} REST reads in a row")
+        return book.dispute(book.lose(f"differs from {REST_MISSES} REST reads in a row"))
 
     def lose_all(self, reason: str) -> None:
-        for ticker in self._books:
+        """The connection is gone, or a new one: what is told on it is to be held against REST again."""
+        for ticker, book in self._books.items():
+            book.agreed = False
             self._lose(ticker, reason)
 
     def _lose(self, ticker: str, reason: str) -> None:
@@ -240,7 +275,12 @@ class Books:
 
     def doubts(self) -> dict[str, str]:
         """Markets whose book is not proven, and why."""
-        return {ticker: book.doubt for ticker, book in self._books.items() if book.doubt}
+        reasons = {ticker: book.doubt or book.disputed for ticker, book in self._books.items()}
+        return {ticker: reason for ticker, reason in reasons.items() if reason}
+
+    def unchecked(self) -> frozenset[str]:
+        """Whole books that no REST read has agreed with since the connection began or a difference was found."""
+        return frozenset(t for t, book in self._books.items() if not book.agreed and not book.doubt)
 
     def view(self, ticker: str, own: Sequence[Resting] = (), depth: int = DEPTH) -> BookView:
         """The book without our own orders; empty and unproven for a market nothing is known of."""

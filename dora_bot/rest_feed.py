@@ -1,8 +1,9 @@
 """Market data without the WebSocket: one call for all books and one for the fills, on the caller's thread.
 
 It serves when the setting asks for it and whenever the socket is down. Books read this way carry no sequence
-number and no time; each read replaces the one before, and a read that fails loses the books it was for. The
-pace follows the read budget, so that a hundred markets on the smallest tier are slow rather than refused.
+number and no time; each read replaces the one before and is proof for five seconds, so that a read which fails
+costs no quote yet. The pace follows the read budget, so that a hundred markets on the smallest tier are slow
+rather than refused.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ OVERLAP_MS = 5_000
 """Fills are asked for from this long before the newest one seen: reads lag, and duplicates do no harm."""
 BACK_OFF_MS = 1_000
 """Pause after a read that failed."""
+PROOF_MS = 5_000
+"""A book that was not read for longer than this is lost, whatever kept the reads from working (FAULTS B02)."""
 READ_LAG_MS = 1_500
 """How old a REST book may be when it is served."""
 
@@ -37,6 +40,8 @@ class RestFeed:
         self._tickers: tuple[str, ...] = ()
         self._turn = 0
         self._due_ms = 0
+        self._read_ms: dict[str, int] = {}
+        self._problem = ""
 
     def watch(self, tickers: frozenset[str]) -> None:
         self._tickers = tuple(sorted(tickers))
@@ -45,9 +50,10 @@ class RestFeed:
         """Nothing to do: the next read replaces the books anyway."""
 
     def poll(self, now: Instant) -> list[object]:
-        """Books of up to 100 markets, by turns, and new fills; nothing while the budget says wait."""
+        """Books of up to 100 markets, by turns, and new fills; only what became too old while the budget says wait."""
+        lost = self._too_old(now)
         if now.mono_ms < self._due_ms or not self._tickers:
-            return []
+            return lost
         self._due_ms = now.mono_ms + round(2 * self._cost / self._tokens_per_s * 1000)
         some = self._next_page()
         try:
@@ -55,8 +61,17 @@ class RestFeed:
         except ExchangeError as error:
             # It does not answer: asking it more would only keep the tick from its cancels.
             self._due_ms = now.mono_ms + BACK_OFF_MS
-            return [BookLost(some, f"REST: {error}"[:200])]
-        return [*books, *self._fills()]
+            self._problem = f": {error}"[:200]
+            return lost
+        self._problem = ""
+        self._read_ms |= {book.ticker: now.mono_ms for book in books if isinstance(book, BookSnapshot)}
+        return [*lost, *books, *self._fills()]
+
+    def _too_old(self, now: Instant) -> list[object]:
+        old = sorted(t for t, read_ms in self._read_ms.items() if now.mono_ms - read_ms > PROOF_MS)
+        for ticker in old:
+            del self._read_ms[ticker]
+        return [BookLost(tuple(old), f"REST: not read for {PROOF_MS} ms{self._problem}")] if old else []
 
     def _next_page(self) -> tuple[str, ...]:
         pages = -(-len(self._tickers) // MAX_BOOK_TICKERS)

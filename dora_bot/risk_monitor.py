@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dora_bot import risk_manager
-from dora_bot.errors import AuthRefused, DoraError, StoreError
+from dora_bot.errors import AuthRefused, DoraError, RateLimited, StoreError
 from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
 from dora_bot.models import Balance, Hold, Instant
@@ -127,8 +127,17 @@ class RiskMonitor:
         return read
 
     def read_balance(self, now: Instant) -> Balance:
-        """The balance has a bucket of its own that refills once a second; in between the last one serves."""
+        """The balance has a bucket of its own that refills once a second; in between the last one serves.
+
+        It also serves where that bucket is empty all the same: another program of the account may read it, and that
+        must not cost us the orders, fills and positions of this read.
+        """
         if now.mono_ms >= self.balance_due_ms:
             self.balance_due_ms = now.mono_ms + BALANCE_MS
-            self.balance = self.reader.get_balance()
+            try:
+                self.balance = self.reader.get_balance()
+            except RateLimited as error:
+                if not self.reads:
+                    raise
+                self.on_problem("balance", error)
         return self.balance

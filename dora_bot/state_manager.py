@@ -83,7 +83,7 @@ class StateManager:
         self._status = ExchangeStatus(active=True, trading=True)
         self._halts = HaltsChanged(())
         self._refusals = Refusals()
-        self._doubted: set[str] = set()
+        self._doubted: dict[str, str] = {}
         self._feed_up = False
         self._rows: list[Row] = []
         self._day = restored.day
@@ -126,8 +126,9 @@ class StateManager:
     def _on_book(self, event: BookDelta | BookSnapshot | BookLost, now: Instant) -> None:
         if isinstance(event, BookLost) and not event.tickers:
             self.books.lose_all(event.reason)
-        elif self.books.apply(event, now) and isinstance(event, BookDelta):
-            self._doubted.add(event.ticker)
+        elif contradiction := self.books.apply(event, now):
+            assert not isinstance(event, BookLost)
+            self._doubted[event.ticker] = contradiction
 
     def _on_confirmation(self, _event: PositionSeen | PublicTrade, _now: Instant) -> None:
         """Fills drive positions and the account read verifies them; these frames add nothing to that."""
@@ -231,9 +232,9 @@ class StateManager:
         """Was this fill booked?"""
         return fill.key in self._fill_keys
 
-    def take_doubted(self) -> frozenset[str]:
-        """Markets whose book contradicted itself since the last call: they need a new snapshot."""
-        doubted, self._doubted = frozenset(self._doubted), set()
+    def take_doubted(self) -> dict[str, str]:
+        """Markets whose book was contradicted since the last call, and by what: they need a new snapshot."""
+        doubted, self._doubted = self._doubted, {}
         return doubted
 
     def holdings(self) -> set[str]:
@@ -287,6 +288,7 @@ class StateManager:
             positions=MappingProxyType(dict(self.positions)),
             peak=self._peak,
             event_pnl_e6=MappingProxyType(self._event_pnl_e6()),
+            unchecked=self.books.unchecked(),
             stray_orders=tuple(
                 o for t, orders in by_ticker.items() if t not in views for o in orders if o.live
             ),

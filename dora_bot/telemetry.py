@@ -15,6 +15,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
+from dora_bot.events import BookLost
 from dora_bot.models import (
     Amend,
     Cancel,
@@ -69,6 +70,11 @@ class Telemetry:
             self.scores.add(report)
             self._log_tick(report)
             self.on_report(report)
+        elif isinstance(report, BookLost):
+            self.log.error(
+                "book contradicted",
+                extra={"action": "book", "market_id": report.tickers[0], "reason": report.reason},
+            )
         elif isinstance(report, Reconciled):
             self.scores.add_reconciled(report)
             if report.mismatches or report.fills_found or report.adopted:

@@ -71,7 +71,8 @@ class View:
 
     ``peak`` is the highest equity that counts for the trailing limit, none until every position had a mark.
     ``event_pnl_e6`` is what each event made since its first fill, over all its markets that are known.
-    ``closed`` says why nothing may rest anywhere, around a pause of the exchange.
+    ``closed`` says why nothing may rest anywhere, around a pause of the exchange. ``unchecked``: markets whose book
+    REST has not agreed with yet.
     """
 
     now: Instant
@@ -89,6 +90,7 @@ class View:
     event_pnl_e6: Mapping[str, int] = field(default_factory=dict)
     stray_orders: tuple[OwnOrder, ...] = ()
     closed: str = ""
+    unchecked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

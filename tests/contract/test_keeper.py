@@ -10,9 +10,19 @@ from dora_bot.config import Ceilings
 from dora_bot.config_store import ConfigStore
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import ConfigError, ExchangeUnreachable
-from dora_bot.events import CatalogChanged, StatusChanged
+from dora_bot.events import BookSnapshot, CatalogChanged, StatusChanged
 from dora_bot.items import MARKET_CONFIG, STATE
-from dora_bot.keeper import CATALOG_MS, CONFIG_MS, QUEUE_MS, SCAN_MS, STATUS_MS, WRONG_MS, Keeper
+from dora_bot.keeper import (
+    BOOKS_MS,
+    CATALOG_MS,
+    CHECK_MS,
+    CONFIG_MS,
+    QUEUE_MS,
+    SCAN_MS,
+    STATUS_MS,
+    WRONG_MS,
+    Keeper,
+)
 from dora_bot.models import ExchangeStatus, MarketStatus
 from dora_bot.views import ConfigChanged
 from tests.fakes.core import GLOBAL_ITEM, ITEM, market
@@ -31,6 +41,7 @@ class Bench:
         self.inbox = ListInbox(self.clock.sleep)
         self.problems: list[tuple[str, Exception]] = []
         self.held: frozenset[str] = frozenset()
+        self.unchecked: frozenset[str] = frozenset()
         self.keeper = Keeper(
             reader=self.exchange,
             store=ConfigStore(db),
@@ -40,6 +51,7 @@ class Bench:
             limits=self.exchange.get_limits(),
             on_problem=lambda where, error: self.problems.append((where, error)),
             held=lambda: self.held,
+            unchecked=lambda: self.unchecked,
         )
         self.edit_global()
 
@@ -248,6 +260,17 @@ def test_a_pause_of_the_exchange_is_told_within_seconds(bench: Bench) -> None:
     paused = ExchangeStatus(active=True, trading=False)
     bench.exchange.status = paused
     assert StatusChanged(paused) in bench.step(STATUS_MS)
+
+
+def test_books_that_rest_has_not_agreed_with_are_read_until_it_does(bench: Bench) -> None:
+    bench.start()
+    bench.step(BOOKS_MS)
+    audits = [e for e in bench.step() if isinstance(e, BookSnapshot)]
+    assert audits == []
+    bench.unchecked = frozenset({"KXB"})
+    for _ in range(2):
+        audits = [e for e in bench.step(CHECK_MS) if isinstance(e, BookSnapshot)]
+        assert [(book.ticker, book.audit, book.sid) for book in audits] == [("KXB", True, 0)]
 
 
 def test_known_items_are_read_without_a_scan(bench: Bench) -> None:

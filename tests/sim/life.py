@@ -136,6 +136,7 @@ class Life:
             limits=LIMITS,
             on_problem=world.on_problem,
             held=lambda: frozenset(self.bot.holdings()),
+            unchecked=self.bot.unchecked,
         )
         self.risk = RiskMonitor(
             reader=SimExchange(world.network, "risk"),

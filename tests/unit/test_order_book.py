@@ -64,6 +64,11 @@ def after(*events: BookDelta | BookSnapshot | BookLost) -> tuple[Books, str]:
     return books, told
 
 
+def by_rest(bids: dict[int, int], asks: dict[int, int], since_ms: int = 0) -> BookSnapshot:
+    return replace(snapshot(bids, asks, audit=True), sid=0, seq=0, time_ms=since_ms)
+
+
+ASKS = {5_200: 300, 5_300: 50}
 BASE = snapshot({4_600: 100, 4_700: 300}, {5_200: 300, 5_300: 50})
 
 
@@ -159,10 +164,43 @@ def test_an_audit_that_agrees_changes_nothing() -> None:
         snapshot(audit=True),
     ],
 )
-def test_an_audit_that_differs_is_told_and_believed(audit: BookSnapshot) -> None:
+def test_an_audit_that_differs_is_told_and_its_content_proven_only_by_rest(audit: BookSnapshot) -> None:
     books, told = after(BASE, audit)
     assert told == "differs from its audit snapshot"
     assert books.view(T).bids == tuple(sorted(audit.bids, reverse=True))
+    books.apply(replace(audit, audit=False), NOW)
+    assert not books.view(T).proven, "what the feed says twice is not truer"
+    assert books.unchecked() == {T}
+    books.apply(by_rest(dict(audit.bids), dict(audit.asks), NOW.exchange_ms + 1), NOW)
+    assert books.view(T).proven is not books.book(T).crossed  # type: ignore[union-attr]  # it is there
+    assert books.unchecked() == frozenset()
+
+
+def test_prices_of_the_other_leg_are_never_proven_by_the_feed_alone() -> None:
+    """F34: the NO ladder mirrored is a book like any other; only another surface can tell."""
+    mirrored = snapshot({4_600: 100, 4_700: 300}, {4_800: 300, 4_900: 50})
+    books, _ = after(BASE, mirrored)
+    rest = by_rest({4_600: 100, 4_700: 300}, ASKS, NOW.exchange_ms + 1)
+    assert [bool(books.apply(rest, NOW)) for _ in range(2)] == [False, True]
+    books.apply(mirrored, NOW)
+    assert books.doubts() == {T: "differs from 2 REST reads in a row"}
+    books.apply(BASE, NOW)
+    assert not books.view(T).proven
+    assert [books.apply(rest, NOW), books.view(T).proven] == ["", True]
+
+
+def test_a_new_connection_is_checked_anew() -> None:
+    books, _ = after(BASE, by_rest({4_600: 100, 4_700: 300}, ASKS, NOW.exchange_ms + 1))
+    assert books.unchecked() == frozenset()
+    books.lose_all("a new connection")
+    assert books.unchecked() == frozenset(), "nothing is known of it yet"
+    books.apply(BASE, NOW)
+    assert books.unchecked() == {T}
+
+
+def test_a_polled_book_is_rests_own_word() -> None:
+    books, _ = after(BASE, snapshot({1_000: 1}, audit=True), replace(snapshot({2_000: 1}), sid=0, seq=0))
+    assert (books.view(T).proven, books.unchecked()) == (True, frozenset())
 
 
 def test_an_audit_of_a_book_in_doubt_proves_it_and_contradicts_nothing() -> None:
@@ -191,12 +229,7 @@ def test_touched_markets_are_told_once() -> None:
     assert books.take_touched() == {T}
 
 
-def by_rest(bids: dict[int, int], asks: dict[int, int], since_ms: int = 0) -> BookSnapshot:
-    return replace(snapshot(bids, asks, audit=True), sid=0, seq=0, time_ms=since_ms)
-
-
 MOVED = (BASE, bid(4_700, -50, 3_000), bid(4_700, -50, 3_100), ask(5_200, 10, 3_200))
-ASKS = {5_200: 300, 5_300: 50}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 from dora_bot.events import BookLost, BookSnapshot, FillSeen
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.models import AccountLimits, BucketLimit, Instant
-from dora_bot.rest_feed import OVERLAP_MS, READ_LAG_MS, RestFeed, audit_by_rest
+from dora_bot.rest_feed import OVERLAP_MS, PROOF_MS, READ_LAG_MS, RestFeed, audit_by_rest
 from dora_bot.signing import Signer
 from tests.fakes import keys
 from tests.fakes.clients import local_client
@@ -83,19 +83,33 @@ def test_nothing_is_read_without_markets() -> None:
     assert exchange.asked == []
 
 
-def test_a_failed_read_loses_the_books_it_was_for_and_no_fill() -> None:
+def test_a_failed_read_loses_no_fill_and_its_books_only_when_their_proof_is_too_old() -> None:
     exchange = Exchange()
     with connected(LoopbackHttp(exchange)) as client:
         feed = RestFeed(client, LIMITS, SINCE_MS)
         feed.watch(frozenset({"T-1"}))
+        feed.poll(Instant(0, 0))
         exchange.failing = {"/orderbooks", "/fills"}
-        (event,) = feed.poll(Instant(0, 0))
+        assert [feed.poll(Instant(at_ms, 0)) for at_ms in (1_000, 3_000, PROOF_MS)] == [[], [], []]
+        (event,) = feed.poll(Instant(PROOF_MS + 1, 0))
         assert isinstance(event, BookLost)
         assert event.tickers == ("T-1",)
         assert "503" in event.reason
         exchange.failing, exchange.fills = set(), [fill(3)]
-        events = feed.poll(Instant(1_000, 0))
+        events = feed.poll(Instant(8_000, 0))
         assert [type(e) for e in events] == [BookSnapshot, FillSeen]
+
+
+def test_books_whose_turn_comes_too_seldom_are_lost_in_between() -> None:
+    exchange = Exchange()
+    with connected(LoopbackHttp(exchange)) as client:
+        feed = RestFeed(client, LIMITS, SINCE_MS)
+        feed.watch(frozenset(f"T-{n}" for n in range(150)))
+        first = {e.ticker for e in feed.poll(Instant(0, 0)) if isinstance(e, BookSnapshot)}
+        second = feed.poll(Instant(PROOF_MS + 1, 0))
+    assert isinstance(second[0], BookLost)
+    assert set(second[0].tickers) == first
+    assert len(second) == 1 + 50
 
 
 def test_a_market_without_a_book_does_not_cost_the_others_theirs() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dora_bot.errors import AuthRefused, ExchangeUnreachable, StoreError
+from dora_bot.errors import AuthRefused, ExchangeUnreachable, RateLimited, StoreError
 from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
 from dora_bot.models import Instant, Place, Side
@@ -121,6 +121,20 @@ def test_the_balance_is_read_within_its_own_rate(bench: Bench) -> None:
     assert bench.exchange.reads.count("balance") == 1
     bench.monitor.read_account(bench.clock.advance(BALANCE_MS))
     assert bench.exchange.reads.count("balance") == 2
+
+
+def test_a_balance_that_is_rate_limited_costs_no_read_of_the_account(bench: Bench) -> None:
+    known = bench.monitor.read_account(bench.clock.now()).balance
+    bench.exchange.failing["balance"] = RateLimited("429")
+    (read,) = reads(bench.step(READ_MS))
+    assert read.balance == known
+    assert [where for where, _ in bench.problems] == ["balance"]
+
+
+def test_without_any_balance_there_is_no_read(bench: Bench) -> None:
+    bench.exchange.failing["balance"] = RateLimited("429")
+    with pytest.raises(RateLimited):
+        bench.monitor.read_account(bench.clock.now())
 
 
 def test_an_exchange_that_does_not_answer_is_told_and_asked_again(bench: Bench) -> None:

@@ -425,8 +425,8 @@ def test_a_book_that_contradicts_itself_asks_for_a_snapshot_once() -> None:
     state = manager()
     feed(state, BookDelta(T, True, 4_000, -20_000, NOON_MS + 1))
     assert not seen(state).book.proven
-    assert state.take_doubted() == {T}
-    assert state.take_doubted() == frozenset()
+    assert state.take_doubted() == {T: "a level fell below zero"}
+    assert state.take_doubted() == {}
 
 
 # ── what the slow threads tell ──────────────────────────────────────────────────────────────────
