@@ -1,0 +1,3 @@
+"""The contract of the embedded AWS, kept by the tables of the simulation."""
+
+from tests.contract.test_state_store import *  # noqa: F403  (the very same tests, on the fixtures of this folder)
