@@ -22,6 +22,7 @@ from dora_bot.exchange_client import KalshiClient
 from dora_bot.execution import Executor
 from dora_bot.gate import ExposureGate
 from dora_bot.halts import HaltFile
+from dora_bot.http_transport import HttpTransport
 from dora_bot.inbox import ThreadInbox
 from dora_bot.journal import SqliteJournal
 from dora_bot.keeper import Keeper
@@ -84,11 +85,11 @@ class Base:
         self.slow_clients[thread] = _client(self.settings, self.signer, self.clock, self.stack)
         return self.slow_clients[thread]
 
-    def new_sweeper(self) -> Sweeper:
-        """The kill path, with a connection of its own."""
+    def new_transport(self) -> HttpTransport:
+        """The kill path's own connection."""
         transport = connect_transport(self.settings, self.signer, self.clock)
         self.stack.callback(transport.close)
-        return Sweeper(transport, self.clock, self.settings.order_prefix, allow_account_wide=False)
+        return transport
 
     def new_feed(self, fills_since_ms: int) -> MarketFeed | RestFeed:
         """Market data; fills that the feed itself reads are asked for from there on."""
@@ -122,7 +123,7 @@ def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
     bot = _bot(base, feed, gate, recovered)
     keeper = _keeper(base, feed, bot, observe=options.observe)
     base.inbox.on_overflow = lambda: feed.resync(frozenset(keeper.resolution.configs))
-    sweeper = base.new_sweeper()
+    sweeper = _sweeper(base)
     parts = Parts(
         threads=base.threads,
         clock=base.clock,
@@ -234,6 +235,10 @@ def _risk(base: Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered:
         on_problem=base.telemetry.problem,
         started_ms=recovered.fills_since_ms,
     )
+
+
+def _sweeper(base: Base) -> Sweeper:
+    return Sweeper(base.new_transport(), base.clock, base.settings.order_prefix, allow_account_wide=False)
 
 
 def _client(settings: Settings, signer: Signer, clock: MeasuredClock, stack: ExitStack) -> KalshiClient:

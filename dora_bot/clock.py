@@ -7,6 +7,7 @@ clock after the start therefore changes nothing.
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from dora_bot.models import Instant
@@ -24,17 +25,27 @@ class MeasuredClock(Clock, Protocol):
         """The exchange's clock read ``exchange_ms`` ± ``uncertainty_ms`` when ours read ``mono_ms``."""
 
 
-class SystemClock:
-    """Real time. Thread-safe."""
+def _mono_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
-    def __init__(self) -> None:
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class SystemClock:
+    """The machine's two clocks as one. Thread-safe."""
+
+    def __init__(self, mono_ms: Callable[[], int] = _mono_ms, wall_ms: Callable[[], int] = _wall_ms) -> None:
+        self._mono_ms = mono_ms
+        self._wall_ms = wall_ms
         self._lock = threading.Lock()
-        self._offset_ms = time.time_ns() // 1_000_000 - _mono_ms()
+        self._offset_ms = wall_ms() - mono_ms()
         self._uncertainty_ms = float(_START_UNCERTAINTY_MS)
-        self._observed_mono_ms = _mono_ms()
+        self._observed_mono_ms = mono_ms()
 
     def now(self) -> Instant:
-        mono_ms = _mono_ms()
+        mono_ms = self._mono_ms()
         return Instant(mono_ms, mono_ms + self._offset_ms)
 
     def sleep(self, seconds: float) -> None:
@@ -60,13 +71,9 @@ class SystemClock:
     @property
     def wall_offset_ms(self) -> int:
         """Estimated exchange time minus this machine's wall clock, for `doctor` and metrics."""
-        return self.now().exchange_ms - time.time_ns() // 1_000_000
+        return self.now().exchange_ms - self._wall_ms()
 
     @property
     def uncertainty_ms(self) -> float:
         with self._lock:
             return self._uncertainty_ms
-
-
-def _mono_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

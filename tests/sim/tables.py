@@ -84,7 +84,7 @@ class TableClient:
 
         return self._call("get_item", read)
 
-    def put_item(self, *, TableName: str, Item: Item, **condition: Any) -> Wire:  # noqa: N803
+    def put_item(self, *, TableName: str, Item: Item, **condition: Any) -> Wire:  # noqa: N803  (boto3)
         def write() -> Wire:
             self._demand(TableName, Item, condition)
             self._tables.put(TableName, Item, self._now_ms())
@@ -92,7 +92,7 @@ class TableClient:
 
         return self._call("put_item", write)
 
-    def update_item(self, *, TableName: str, Key: Item, UpdateExpression: str, **rest: Any) -> Wire:  # noqa: N803
+    def update_item(self, *, TableName: str, Key: Item, UpdateExpression: str, **rest: Any) -> Wire:  # noqa: N803  (boto3)
         names, values = rest.get("ExpressionAttributeNames", {}), rest.get("ExpressionAttributeValues", {})
         pairs = (part.split(" = ") for part in UpdateExpression.removeprefix("SET ").split(", "))
         changes = {names[name]: values[value] for name, value in pairs}
@@ -106,12 +106,12 @@ class TableClient:
 
         return self._call("update_item", write)
 
-    def delete_item(self, *, TableName: str, Key: Item) -> Wire:  # noqa: N803
+    def delete_item(self, *, TableName: str, Key: Item) -> Wire:  # noqa: N803  (boto3)
         """People delete items; the bot never does."""
         self._tables.delete(TableName, Key, self._now_ms())
         return {}
 
-    def batch_get_item(self, *, RequestItems: Wire, **_: Any) -> Wire:  # noqa: N803
+    def batch_get_item(self, *, RequestItems: Wire, **_: Any) -> Wire:  # noqa: N803  (boto3)
         def read() -> Wire:
             as_of = self._now_ms() - self.stale_ms()
             found = {
@@ -122,7 +122,7 @@ class TableClient:
 
         return self._call("batch_get_item", read)
 
-    def batch_write_item(self, *, RequestItems: Wire, **_: Any) -> Wire:  # noqa: N803
+    def batch_write_item(self, *, RequestItems: Wire, **_: Any) -> Wire:  # noqa: N803  (boto3)
         def write() -> Wire:
             for table, puts in RequestItems.items():
                 for put in puts:
@@ -131,19 +131,19 @@ class TableClient:
 
         return self._call("batch_write_item", write)
 
-    def query(self, *, TableName: str, KeyConditionExpression: str, Limit: int, **rest: Any) -> Wire:  # noqa: N803
+    def query(self, *, TableName: str, KeyConditionExpression: str, Limit: int, **rest: Any) -> Wire:  # noqa: N803  (boto3)
         def read() -> Wire:
             return self._page(TableName, KeyConditionExpression, Limit, rest)
 
         return self._call("query", read)
 
-    def scan(self, *, TableName: str, Limit: int, FilterExpression: str = "", **rest: Any) -> Wire:  # noqa: N803
+    def scan(self, *, TableName: str, Limit: int, FilterExpression: str = "", **rest: Any) -> Wire:  # noqa: N803  (boto3)
         def read() -> Wire:
             return self._page(TableName, FilterExpression, Limit, rest)
 
         return self._call("scan", read)
 
-    def transact_write_items(self, *, TransactItems: list[Wire], **_: Any) -> Wire:  # noqa: N803
+    def transact_write_items(self, *, TransactItems: list[Wire], **_: Any) -> Wire:  # noqa: N803  (boto3)
         parts = [next(iter(item.values())) for item in TransactItems]
 
         def write() -> Wire:

@@ -7,7 +7,7 @@ from tests.contract.test_dynamo import (  # noqa: F401  (the very same tests, on
     test_scan_finds_all_items_of_a_prefix,
     test_the_last_of_several_items_with_one_key_stays,
 )
-from tests.contract.test_lease import (  # noqa: F401
+from tests.contract.test_lease import (  # noqa: F401  (as above)
     clock,
     test_a_dead_holders_lease_is_taken_after_a_watched_term_with_a_higher_fence,
     test_a_holder_that_slept_books_nothing_and_learns_that_it_lost,
