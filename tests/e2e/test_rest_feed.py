@@ -95,7 +95,7 @@ def test_with_the_socket_up_no_tick_reads_books_or_fills(rig: Rig) -> None:
     first = rig.status()["counts"]["ticks"]
     rig.until_status("twelve ticks", lambda s: s["counts"]["ticks"] >= first + 12, 15.0)
     _, books, fills, risk = counts(rig, mark)
-    assert books == 0
+    assert books <= 3, "the new connection's books are held against REST until it agrees, and that is all"
     assert fills == pytest.approx(risk, abs=1)
     assert risk >= 1
     assert rig.bot.stop() == 0
