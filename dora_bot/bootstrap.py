@@ -234,6 +234,7 @@ def _risk(base: Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered:
         cancel_everything=lambda _why: sweeper.sweep(SWEEP_S),
         on_problem=base.telemetry.problem,
         started_ms=recovered.fills_since_ms,
+        booked_since_ms=recovered.booked_since_ms,
     )
 
 

@@ -136,6 +136,16 @@ class OrderStore:
         else:
             self._counted.pop(order.client_order_id, None)
 
+    def owing(self) -> set[str]:
+        """Markets with finished orders of which fills were told that have not come."""
+        return {o.ticker for o in self._counted.values() if not o.live}
+
+    def acquit(self, ticker: str, now: Instant, age_ms: int) -> None:
+        """The market's position is the exchange's: orders finished for ``age_ms`` owe no fill, whatever was told."""
+        for order in [o for o in self._counted.values() if o.ticker == ticker and not o.live]:
+            if now.mono_ms - order.closed_mono_ms > age_ms:
+                self._keep(replace(order, reported_e2=order.booked_e2))
+
     def bury(self, now: Instant) -> None:
         """Forget what finished long ago and owes us nothing."""
         for order in list(self._orders.values()):

@@ -72,6 +72,11 @@ class OwnOrder:
         return max(self.reported_e2, self.booked_e2)
 
     @property
+    def owed_e2(self) -> int:
+        """Fills that the exchange told of and that have not come."""
+        return max(self.reported_e2 - self.booked_e2, 0)
+
+    @property
     def remaining_e2(self) -> int:
         """What rests, as far as anybody told us."""
         return max(self.total_e2 - self.filled_e2, 0) if self.live else 0

@@ -12,6 +12,9 @@ from dora_bot.models import ExchangeOrder, Instant
 from dora_bot.state_manager import StateManager
 from dora_bot.units import count_text
 
+REFUTED_MS = 10_000
+"""A fill suspected on a finished order is one no more when a read this much newer than its end shows our position."""
+
 MISMATCH_HALT_MS = 60_000
 """A position that differs from the exchange's for this long means that we do not know what we hold."""
 
@@ -33,6 +36,8 @@ class Reconciler:
     """Remembers since when a position has differed; everything else is in the state manager."""
 
     _differs_since: dict[str, int] = field(default_factory=dict)
+    _unmet: set[str] = field(default_factory=set)
+    """Markets in which we and the exchange have not agreed since the start: nothing may be risked before (FAULTS I35)."""
     last_as_of_ms: int = 0
 
     def apply(self, read: AccountRead, state: StateManager, now: Instant) -> Reconciled:
@@ -75,15 +80,21 @@ class Reconciler:
         differing: list[str] = []
         disputed: dict[str, str] = {}
         halt = ""
-        for ticker in sorted(told.keys() | held.keys()):
+        if not self.last_as_of_ms:
+            self._unmet = told.keys() | held.keys()
+        for ticker in sorted(told.keys() | held.keys() | self._unmet | state.orders.owing()):
             ours, theirs = held.get(ticker, 0), told.get(ticker, 0)
             if ours == theirs:
                 self._differs_since.pop(ticker, None)
+                self._unmet.discard(ticker)
+                state.orders.acquit(ticker, now, now.exchange_ms - read.as_of_ms + REFUTED_MS)
                 continue
+            text = f"{ticker}: we believe {count_text(ours)}, the exchange says {count_text(theirs)}"
+            if ticker in self._unmet:
+                disputed[ticker] = text
             if state.moved_ms.get(ticker, 0) >= read.as_of_ms:
                 continue  # the read is older than our last fill: it can say nothing about what we hold now
             since = self._differs_since.setdefault(ticker, now.mono_ms)
-            text = f"{ticker}: we believe {count_text(ours)}, the exchange says {count_text(theirs)}"
             differing.append(text)
             if since < now.mono_ms:  # not in one read only: nothing more is risked there until they agree
                 disputed[ticker] = text

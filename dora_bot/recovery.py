@@ -16,12 +16,16 @@ from dora_bot.valuation import Day, utc_date
 
 OVERLAP_MS = 3_600_000
 """Fills are asked for again from this long before the newest one booked: times tie, and some are told late."""
+
+KNOWN_MS = 86_400_000
+"""What was booked is loaded from this far back: how far a fill that is missing may be looked for."""
 _FLUSH_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """Ask the exchange for fills from ``fills_since_ms`` on (0: this environment never had one) and skip ``booked``.
+    """Ask the exchange for fills from ``fills_since_ms`` on (0: this environment never had one) and skip ``booked``,
+    which is complete from ``booked_since_ms`` on: an older fill could be booked twice.
 
     ``positions`` and ``today`` (realised PnL, fees and fills of this UTC day) are complete up to what was booked.
     ``unresolved`` are writes whose end nobody knows; their orders must be looked up before anything is quoted.
@@ -31,6 +35,7 @@ class Recovered:
     booked: frozenset[tuple[str, str]]
     last_fill_ms: int
     fills_since_ms: int
+    booked_since_ms: int
     unresolved: tuple[Intent, ...]
     today: Totals
     risk: RiskState
@@ -48,15 +53,17 @@ def load_state(state: StateStore, journal: SqliteJournal, drain: Drain, clock: C
     risk = state.risk_state()
     known_ms = max(journal.last_fill_ms(), risk.last_fill_ms)
     since_ms = max(known_ms - OVERLAP_MS, 0)
-    recent = state.trade_rows_since(since_ms, now_ms) if known_ms else ()
+    booked_since_ms = max(known_ms - KNOWN_MS, 0)
+    recent = state.trade_rows_since(booked_since_ms, now_ms) if known_ms else ()
     events = [booking_of(row).event for row in recent if is_booking(row)]
     fills = [event for event in events if isinstance(event, Fill)]
     today = state.trade_rows(utc_date(now_ms), utc_date(now_ms))
     return Recovered(
         positions=state.positions(),
-        booked=journal.booked_fills(since_ms) | {fill.key for fill in fills},
+        booked=journal.booked_fills(booked_since_ms) | {fill.key for fill in fills},
         last_fill_ms=max([known_ms, *(fill.time_ms for fill in fills)]),
         fills_since_ms=since_ms,
+        booked_since_ms=booked_since_ms,
         unresolved=tuple(journal.unresolved()),
         today=sum((booking_of(row).totals for row in today if is_booking(row)), Totals()),
         risk=risk,

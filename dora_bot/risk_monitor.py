@@ -22,6 +22,8 @@ HANG_MS = 15_000
 """Silence that no exchange call explains (a tick's calls last at most 6 s together): then it is a halt."""
 FILL_OVERLAP_MS = 60_000
 """Fills are re-read this far back: times tie and reads lag, and booking is exactly-once anyway."""
+WIDER = 4
+"""While a fill seems to be missing each read goes so many times further back than the one before."""
 
 BALANCE_MS = 1_500
 
@@ -37,6 +39,10 @@ class RiskMonitor:
     cancel_everything: Callable[[str], object]
     on_problem: Callable[[str, Exception], None]
     started_ms: int
+    """The first read asks for fills from here on."""
+    booked_since_ms: int
+    """None older than this is ever asked for: it could be booked twice."""
+    window_ms: int = FILL_OVERLAP_MS
     reads: int = 0
     last_read_ms: int = 0
     last_as_of_ms: int = 0
@@ -108,8 +114,7 @@ class RiskMonitor:
     def read_account(self, now: Instant) -> AccountRead:
         """One consistent-enough picture: complete up to its ``as_of_ms``, which is read first."""
         as_of = self.reader.get_user_data_timestamp()
-        # From the last read that worked, however long ago: what was filled in between must not be left out.
-        since = max(self.last_as_of_ms - FILL_OVERLAP_MS, self.started_ms)
+        since = self.fills_since_ms()
         orders = self.reader.get_open_orders()
         read = AccountRead(
             as_of_ms=as_of,
@@ -125,6 +130,19 @@ class RiskMonitor:
         self.last_as_of_ms = as_of
         self.last_read_ms = now.mono_ms
         return read
+
+    def fills_since_ms(self) -> int:
+        """From the last read that worked, however long ago: what was filled in between must not be left out.
+
+        A read can leave out a fill and later ones not reach back to it. So while something is unexplained they go
+        further back each time, to the beginning of what is known, and then start over.
+        """
+        if not self.last_as_of_ms:
+            return self.started_ms
+        view, known_ms = self.published(), self.last_as_of_ms - self.booked_since_ms
+        wider = view is not None and view.unexplained and self.window_ms < known_ms
+        self.window_ms = self.window_ms * WIDER if wider else FILL_OVERLAP_MS
+        return self.last_as_of_ms - min(self.window_ms, known_ms)
 
     def read_balance(self, now: Instant) -> Balance:
         """The balance has a bucket of its own that refills once a second; in between the last one serves.

@@ -292,6 +292,7 @@ class StateManager:
             stray_orders=tuple(
                 o for t, orders in by_ticker.items() if t not in views for o in orders if o.live
             ),
+            disputed=self.disputed,
         )
 
     def _config_of(self, ticker: str) -> MarketConfig:

@@ -72,7 +72,7 @@ class View:
     ``peak`` is the highest equity that counts for the trailing limit, none until every position had a mark.
     ``event_pnl_e6`` is what each event made since its first fill, over all its markets that are known.
     ``closed`` says why nothing may rest anywhere, around a pause of the exchange. ``unchecked``: markets whose book
-    REST has not agreed with yet.
+    REST has not agreed with yet. ``disputed``: markets whose position is not the exchange's, each with the difference.
     """
 
     now: Instant
@@ -91,6 +91,13 @@ class View:
     stray_orders: tuple[OwnOrder, ...] = ()
     closed: str = ""
     unchecked: frozenset[str] = frozenset()
+    disputed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unexplained(self) -> bool:
+        """Does a fill seem to be missing: a position that differs, or one that was reported and did not come?"""
+        orders = (o for m in self.markets.values() for o in m.orders)
+        return bool(self.disputed) or any(o.owed_e2 for o in (*orders, *self.stray_orders))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from dora_bot.models import (
     Place,
     Side,
 )
-from dora_bot.recovery import OVERLAP_MS, Recovered, load_state
+from dora_bot.recovery import KNOWN_MS, OVERLAP_MS, Recovered, load_state
 from dora_bot.state_store import Published, StateStore
 from tests.fakes.aws import FaultyProxy
 from tests.fakes.bookings import Book
@@ -76,8 +76,21 @@ def test_the_journal_is_emptied_first_and_everything_is_found(
     assert found.booked == {row.fill.key for row in rows}
     assert found.last_fill_ms == rows[-1].fill.time_ms
     assert found.fills_since_ms == rows[-1].fill.time_ms - OVERLAP_MS
+    assert found.booked_since_ms == rows[-1].fill.time_ms - KNOWN_MS
     assert [intent.action for intent in found.unresolved] == [PLACE]
     assert (found.today.realised_e6, found.today.fees_e6, found.today.fills) == (50_000, 21, 3)
+
+
+def test_fills_are_known_from_further_back_than_they_are_asked_for(
+    db: Dynamo, journal: SqliteJournal, lease: Lease, clock: ManualClock
+) -> None:
+    book = Book()
+    old = book.fill()
+    book.time_ms += 2 * OVERLAP_MS
+    journal.record([old, book.fill()])
+    found = recover(db, journal, lease, clock)
+    assert old.fill.time_ms < found.fills_since_ms
+    assert old.fill.key in found.booked
 
 
 def test_a_new_host_without_a_journal_finds_the_same(

@@ -30,7 +30,7 @@ from dora_bot.models import (
     Place,
     Settlement,
 )
-from dora_bot.paper.specs import AmendRequest, OrderRequest, Refused
+from dora_bot.paper.specs import AmendRequest, FillView, OrderRequest, Refused
 from dora_bot.paper.wire_account import cancel_body, receipt_body
 from tests.sim import convert
 from tests.sim.faults import Faults
@@ -41,8 +41,8 @@ TIMEOUT_MS = 2_000
 HOLD_MS = 24_000
 """The longest a request waits in the network after the client gave up; a signature lives 30 s."""
 
-FRESH_MS = 2_000
-"""A fill this young may be missing in a read that has everything else."""
+HIDDEN_MS = 110_000
+"""The longest that a fill may be missing in reads that have everything else: their overlap and more."""
 
 LIMITS = AccountLimits("prime", BucketLimit(4_000, 2_000), BucketLimit(4_000, 2_000))
 WRITE_FAULTS = (
@@ -82,6 +82,18 @@ class Network:
     on_port: Callable[[str], None]
     flights: list[Flight] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    hidden: dict[str, int] = field(default_factory=dict)
+    """By trade: until when reads leave it out (virtual ms)."""
+
+    def hides(self, fill: FillView) -> bool:
+        """Whether a read lacks this fill now: decided once for each, for a time of its own."""
+        if fill.trade_id not in self.hidden:
+            place = f"omit/{fill.client_order_id}.{self.number(f'omit/{fill.client_order_id}')}"
+            until = 0
+            if self.faults.strike(place, ("hidden",), 0.5):
+                until = self.kernel.now_ms + 5_000 + int(HIDDEN_MS * self.faults.share(f"{place}/ms"))
+            self.hidden[fill.trade_id] = until
+        return self.faults.armed and self.kernel.now_ms < self.hidden[fill.trade_id]
 
     def number(self, name: str) -> int:
         self.counts[name] += 1
@@ -261,20 +273,18 @@ class SimExchange:
         )
 
     def get_fills(self, since_ms: int) -> list[Fill]:
-        """Oldest first; a fault leaves out the newest one if it is fresh, with everything else of the reply intact."""
+        """Oldest first; a fault leaves some out for a while, of any age, with everything else of the reply intact."""
 
         def answer() -> list[Fill]:
             found: list[Fill] = []
             for view in reversed(self._venue.account().fills):
                 if view.time_ms < since_ms:
                     break
-                found.append(convert.fill_of(view, "rest"))
+                if not self._net.hides(view):
+                    found.append(convert.fill_of(view, "rest"))
             return found[::-1]
 
-        found = self._read("fills", answer)
-        place = f"omit/{self._who}/n={self._net.number('omit')}"
-        young = bool(found) and self._venue.now_ms - found[-1].time_ms < FRESH_MS
-        return found[:-1] if young and self._net.faults.strike(place, ("newest",), 0.5) else found
+        return self._read("fills", answer)
 
     def get_positions(self) -> list[ExchangePosition]:
         return self._read(

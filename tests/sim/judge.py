@@ -64,6 +64,8 @@ class Judge:
         self._fills: set[tuple[str, str]] = set()
         self._used: set[str] = set()
         self._stray_since: dict[str, int] = {}
+        self._reads: deque[AccountRead] = deque()
+        self._met: set[str] = set()
 
     @property
     def digest(self) -> str:
@@ -87,6 +89,8 @@ class Judge:
                 continue
             if not self.journal.intended(action):
                 self.broken("I12", f"{_short(action)} left before its intent was durable")
+            if action.ticker not in self._met:
+                self.broken("I35", f"{_short(action)} before its position was once the exchange's")
             self._check_permission(action)
             self._check_terms(action)
         if flight.kind not in NEVER and not isinstance(flight.actions[0], Cancel):
@@ -221,6 +225,7 @@ class Judge:
                 known = "fill again" if state.knows(event.fill) else "fill"
                 self.pairs[order.state if order else "none", known] += 1
             elif isinstance(event, AccountRead):
+                self._reads.append(event)
                 self._on_read(event, state)
 
     def _on_read(self, read: AccountRead, state: StateManager) -> None:
@@ -228,9 +233,18 @@ class Judge:
         for order in state.orders.live():
             self.pairs[order.state, "listed" if order.client_order_id in listed else "not listed"] += 1
 
+    def on_reconciled(self, state: StateManager) -> None:
+        """The oldest read delivered was taken in: in which markets do the exchange and we agree on what we hold?"""
+        told = {p.ticker: p.net_e2 for p in self._reads.popleft().positions}
+        for ticker in TICKERS:
+            if told.get(ticker, 0) == state.positions.get(ticker, Position(ticker)).net_e2:
+                self._met.add(ticker)
+
     def forget_life(self) -> None:
         """A new process asks the exchange before it writes; what the old one did not know is not its business."""
         self._stray_since.clear()
+        self._reads.clear()
+        self._met.clear()
 
     # ── at every tick ───────────────────────────────────────────────────────────────────────────
 

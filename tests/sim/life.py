@@ -14,6 +14,7 @@ from dora_bot.ledger import Totals
 from dora_bot.main import Bot
 from dora_bot.models import Action, Cancel, Instant, Outcome, OutcomeKind
 from dora_bot.order_diff import OrderLease
+from dora_bot.reconcile import Reconciled
 from dora_bot.records import Row
 from dora_bot.recovery import OVERLAP_MS, Recovered, restored
 from dora_bot.risk_monitor import RiskMonitor
@@ -148,6 +149,7 @@ class Life:
             cancel_everything=self._sweep,
             on_problem=world.on_problem,
             started_ms=recovered.fills_since_ms,
+            booked_since_ms=recovered.booked_since_ms,
         )
 
     def _recovered(self) -> Recovered:
@@ -163,6 +165,7 @@ class Life:
             booked=frozenset(journal.booked),
             last_fill_ms=journal.last_fill_ms,
             fills_since_ms=since_ms,
+            booked_since_ms=0,
             unresolved=unresolved,
             today=Totals(),
             risk=RiskState(),
@@ -189,6 +192,7 @@ class Life:
         self.risk.take_halts()
         account = self.risk.read_account(now)
         self.keeper.start(now)
+        world.judge.on_delivery([account], bot.state)
         bot.observe([account], world.clock.now())
         bot.write_down(bot.state.take_rows(), now)
         bot.published = bot.state.view(world.clock.now())
@@ -215,6 +219,8 @@ class Life:
         """The `Telemetry` port: the judge looks at every tick."""
         if isinstance(report, TickReport):
             self.world.on_tick(self)
+        elif isinstance(report, Reconciled):
+            self.world.judge.on_reconciled(self.bot.state)
 
     def _sweep(self, _why: str) -> None:
         """The kill path: everything that the exchange lists as ours is cancelled, read back until nothing is."""

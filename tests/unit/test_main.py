@@ -217,6 +217,8 @@ def test_a_pause_keeps_positions_and_takes_quotes_and_ends_with_the_operators_wo
 def test_a_position_the_exchange_does_not_know_freezes_its_market_and_halts_after_a_minute(
     bench: Bench,
 ) -> None:
+    bench.post(bench.read_account())
+    bench.tick()
     bench.exchange.net[T] = 700
     for turn in range(14):
         assert (turn < 2) is bool(bench.exchange.resting())

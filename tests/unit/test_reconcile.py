@@ -237,12 +237,45 @@ def test_a_position_that_differs_is_named_at_once_and_halts_after_a_minute(ours:
 def test_a_position_that_differs_in_two_reads_freezes_its_market_until_they_agree() -> None:
     state = manager(positions={T: Position(T, 400, 1_640_000)})
     reconciler = Reconciler()
-    apply(state, 0, reconciler, positions=held(300))
-    assert seen(state).frozen == ""
+    apply(state, 0, reconciler, positions=held(400))
     apply(state, 5_000, reconciler, positions=held(300))
-    assert seen(state).frozen == "position in dispute: KXA: we believe 4.00, the exchange says 3.00"
-    apply(state, 10_000, reconciler, positions=held(400))
     assert seen(state).frozen == ""
+    apply(state, 10_000, reconciler, positions=held(300))
+    assert seen(state).frozen == "position in dispute: KXA: we believe 4.00, the exchange says 3.00"
+    assert state.view(later(10_000)).unexplained
+    apply(state, 15_000, reconciler, positions=held(400))
+    assert seen(state).frozen == ""
+    assert not state.view(later(15_000)).unexplained
+
+
+@pytest.mark.parametrize("filled_at_ms", [-10_000, 100])
+def test_nothing_is_risked_in_a_market_before_its_position_was_once_the_exchanges(filled_at_ms: int) -> None:
+    """Also not when the first read is too old to be compared."""
+    state = manager(positions={T: Position(T, 400, 1_640_000)})
+    reconciler = Reconciler()
+    found = fill(2, 100, time_ms=NOON_MS + filled_at_ms)
+    apply(state, 0, reconciler, fills=(found,), positions=held(300))
+    assert seen(state).frozen == "position in dispute: KXA: we believe 5.00, the exchange says 3.00"
+    apply(state, 400, reconciler, positions=held(400))
+    assert seen(state).frozen
+    apply(state, 5_000, reconciler, positions=held(500))
+    assert seen(state).frozen == ""
+
+
+def test_a_fill_suspected_on_a_finished_order_counts_until_a_newer_read_shows_the_position_without_it() -> (
+    None
+):
+    state, reconciler = manager(), Reconciler()
+    placed(state)
+    action = Cancel("b-1", "o1", T, 0)
+    state.reserve([action], NOW)
+    state.settle([Outcome(action, OutcomeKind.ACCEPTED, "o1", reduced_by_e2=600)], NOW)
+    assert state.view(NOW).unexplained
+    apply(state, 10_000, reconciler)
+    assert seen(state).long_worst_e2 == 400
+    apply(state, 11_000, reconciler)
+    assert seen(state).long_worst_e2 == 0
+    assert not state.view(later(11_000)).unexplained
 
 
 def test_a_difference_that_heals_begins_anew() -> None:

@@ -9,7 +9,7 @@ from dora_bot.errors import AuthRefused, ExchangeUnreachable, RateLimited, Store
 from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
 from dora_bot.models import Instant, Place, Side
-from dora_bot.risk_monitor import BALANCE_MS, FILL_OVERLAP_MS, HANG_MS, READ_MS, STALL_MS, RiskMonitor
+from dora_bot.risk_monitor import BALANCE_MS, FILL_OVERLAP_MS, HANG_MS, READ_MS, STALL_MS, WIDER, RiskMonitor
 from dora_bot.views import View
 from tests.fakes.core import T, halt, limits, market_view, view
 from tests.fakes.exchange import FakeExchange
@@ -17,6 +17,7 @@ from tests.fakes.manual_clock import NOON_MS, ManualClock
 from tests.fakes.ports import ListInbox, MemoryLatch
 
 START_MS = NOON_MS - 3_600_000
+KNOWN_MS = NOON_MS - 20 * 3_600_000
 
 
 class Bench:
@@ -41,6 +42,7 @@ class Bench:
             cancel_everything=self.cancelled.append,
             on_problem=lambda where, error: self.problems.append((where, error)),
             started_ms=START_MS,
+            booked_since_ms=KNOWN_MS,
         )
         self.halts_broken = False
 
@@ -99,6 +101,26 @@ def test_the_first_read_goes_back_to_the_last_known_fill_and_later_ones_overlap(
     (second,) = reads(bench.step(READ_MS))
     assert first.fills_since_ms == START_MS
     assert second.fills_since_ms <= first.as_of_ms - FILL_OVERLAP_MS
+
+
+def test_while_a_fill_is_missing_reads_go_further_back_each_time_but_never_to_what_could_be_booked_twice(
+    bench: Bench,
+) -> None:
+    bench.step()
+    bench.tick_published(disputed={T: "we believe 1, the exchange says 2"})
+    back_ms = []
+    for _ in range(8):
+        bench.tick_published(disputed={T: "we believe 1, the exchange says 2"})
+        before_ms = bench.monitor.last_as_of_ms
+        (read,) = reads(bench.step(READ_MS))
+        assert read.fills_since_ms >= KNOWN_MS
+        back_ms.append(before_ms - read.fills_since_ms)
+    assert back_ms[:5] == [FILL_OVERLAP_MS * WIDER**n for n in range(1, 6)]
+    assert back_ms[5] > back_ms[4]
+    assert back_ms[6] == FILL_OVERLAP_MS
+    bench.tick_published()
+    (read,) = reads(bench.step(READ_MS))
+    assert read.fills_since_ms >= bench.clock.now().exchange_ms - FILL_OVERLAP_MS - READ_MS
 
 
 def test_fills_made_since_the_last_read_are_in_the_next_one_even_after_a_long_hang(bench: Bench) -> None:
