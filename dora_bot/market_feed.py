@@ -1,9 +1,7 @@
 """Kalshi's WebSocket on a thread of its own: connects, keeps alive, posts every event to the inbox.
 
-The exchange pings only every ten seconds, so the feed sends pings of its own every two, and takes the line for
-dead when neither frame nor pong came for five. A line that is merely late is as bad: once frames are two
-seconds old all books are lost until they are fresh again. Every reconnect is signed anew, waits a little
-longer than the one before, and starts from snapshots.
+What is said on the line, and when it counts as dead or late, is `feed_line`'s. Every reconnect is signed anew, waits
+a little longer than the one before, and starts from snapshots.
 """
 
 import ssl
@@ -15,27 +13,15 @@ from typing import Protocol
 import websocket
 
 from dora_bot.clock import MeasuredClock
-from dora_bot.events import (
-    BookDelta,
-    BookSnapshot,
-    FeedDown,
-    FeedUp,
-)
-from dora_bot.feed_session import FeedSession
+from dora_bot.events import FeedDown, FeedUp
+from dora_bot.feed_line import FeedLine, Redial
 from dora_bot.http_transport import checked_address
 from dora_bot.models import Instant
 from dora_bot.ports import Inbox
 from dora_bot.signing import Signer
 from dora_bot.wire_values import MAX_FRAME_BYTES
 
-PING_MS = 2_000
-DEAD_MS = 5_000
-LATE_MS = 2_000
-HOUSEKEEPING_MS = 200
 CONNECT_S = 2.0
-REFUSALS = 3
-STEADY_MS = 10_000
-"""A connection that lived this long resets the backoff."""
 _READ_S = 0.1
 _READ_BYTES = 65_536
 
@@ -72,18 +58,15 @@ class MarketFeed:
         self._clock = clock
         self._inbox = inbox
         self._rest = rest
-        self._session = FeedSession()
+        self._line = FeedLine(round(settings.snapshot_audit_s * 1_000))
+        self._redial = Redial(settings.backoff_s, settings.jitter)
         self._lock = threading.Lock()
         self._tickers: frozenset[str] = frozenset()
         self._doubted: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._connected = False
-        self._late = False
         self.connection = 0
-        self.refused = ""
-        """Why the exchange does not want us, once the feed has given up; empty while it tries."""
-        self.last_heard_mono_ms = 0
 
     # ── called from other threads ───────────────────────────────────────────────────────────────
 
@@ -118,35 +101,34 @@ class MarketFeed:
         return self._thread.is_alive()
 
     @property
+    def refused(self) -> str:
+        """Why the exchange does not want us, once the feed has given up; empty while it tries."""
+        return self._redial.refused
+
+    @property
+    def last_heard_mono_ms(self) -> int:
+        return self._line.last_heard_mono_ms
+
+    @property
     def counts(self) -> dict[str, int]:
-        return dict(self._session.counts)
+        return dict(self._line.session.counts)
 
     # ── the thread ──────────────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
-        failures = refusals = 0
         try:
             while not self._stop.is_set():
                 begun = self._clock.now().mono_ms
                 reason = self._serve_once()
-                if reason.startswith("refused"):
-                    refusals += 1
-                    if refusals >= REFUSALS:
-                        self.refused = reason
-                        self._inbox.post(FeedDown(reason))
-                        return
-                steady = self._clock.now().mono_ms - begun >= STEADY_MS
-                refusals = 0 if steady else refusals
-                failures = 0 if steady else failures + 1
-                self._stop.wait(self._pause_s(failures))
+                pause_s = self._redial.pause_s(reason, self._clock.now().mono_ms - begun)
+                if self._redial.refused:
+                    self._inbox.post(FeedDown(reason))
+                    return
+                self._stop.wait(pause_s)
         except Exception as error:  # noqa: BLE001  # policy: thread entry point; the feed is down for good
             self._inbox.post(FeedDown(f"feed thread ended: {type(error).__name__}: {error}"))
         finally:
             self._connected = False
-
-    def _pause_s(self, failures: int) -> float:
-        steps = self._settings.backoff_s
-        return steps[min(failures, len(steps) - 1)] * (1 + self._settings.jitter())
 
     def _serve_once(self) -> str:
         """One connection from upgrade to end. Returns why it ended."""
@@ -187,27 +169,21 @@ class MarketFeed:
         return connection
 
     def _converse(self, connection: websocket.WebSocket) -> str:
-        now = self._clock.now()
+        line = self._line
         self.connection += 1
-        self._late = False
-        self.last_heard_mono_ms = now.mono_ms
         with self._lock:
             tickers = self._tickers
-        self._session.opened(tickers, now.mono_ms)
+        line.opened(tickers, self._clock.now())
         self._connected = True
         self._inbox.post(FeedUp(self.connection))
-        pulse = _Pulse(now.mono_ms, round(self._settings.snapshot_audit_s * 1000))
         while not self._stop.is_set():
             now = self._clock.now()
-            if now.mono_ms >= pulse.next_ms:
-                pulse.next_ms = now.mono_ms + HOUSEKEEPING_MS
-                self._keep_house(connection, pulse, now)
-                if now.mono_ms - self.last_heard_mono_ms > DEAD_MS:
-                    return f"nothing heard for {DEAD_MS} ms"
-            for command in self._session.commands():
+            if now.mono_ms >= line.house_due_ms:
+                self._keep_house(connection, now)
+            if reason := line.ended(now):
+                return reason
+            for command in line.session.commands():
                 connection.send(command)
-            if self._session.broken:
-                return self._session.broken
             self._hear(connection)
         return "stopped"
 
@@ -218,46 +194,22 @@ class MarketFeed:
         except websocket.WebSocketTimeoutException:
             return
         now = self._clock.now()
-        self.last_heard_mono_ms = now.mono_ms
+        self._line.heard(now)
         if opcode == websocket.ABNF.OPCODE_CLOSE:
             raise websocket.WebSocketConnectionClosedException("closed by the exchange")
         if opcode not in (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY):
             return
         if len(data) > MAX_FRAME_BYTES:
             raise websocket.WebSocketProtocolException(f"a message of {len(data)} bytes")
-        events = self._session.receive(data, now.mono_ms)
-        was_late = self._late
-        self._judge_age(now)
-        if was_late or self._late:
-            events = [event for event in events if not isinstance(event, BookSnapshot | BookDelta)]
-        self._post(events)
+        self._post(self._line.receive(data, now))
 
-    def _judge_age(self, now: Instant) -> None:
-        """Frames that are old when they arrive tell what the books were, not what they are."""
-        age_ms = now.exchange_ms - self._session.sent_ms if self._session.sent_ms else 0
-        if age_ms > LATE_MS and not self._late:
-            self._late = True
-            self._post(
-                self._session.resync(self._session.wanted, f"frames arrive {age_ms} ms late", now.mono_ms)
-            )
-        elif age_ms <= LATE_MS // 2 and self._late:
-            self._late = False
-            self._post(self._session.resync(self._session.wanted, "frames are fresh again", now.mono_ms))
-
-    def _keep_house(self, connection: websocket.WebSocket, pulse: "_Pulse", now: Instant) -> None:
+    def _keep_house(self, connection: websocket.WebSocket, now: Instant) -> None:
         with self._lock:
-            tickers, doubted, self._doubted = self._tickers, self._doubted, set()
-        if tickers != self._session.wanted:
-            self._post(self._session.watch(tickers, now.mono_ms))
-        if doubted:
-            self._post(self._session.resync(doubted, "the book contradicted itself", now.mono_ms))
-        if now.mono_ms >= pulse.next_audit_ms:
-            pulse.next_audit_ms = now.mono_ms + pulse.audit_every_ms
-            self._session.audit(now.mono_ms)
-        if now.mono_ms >= pulse.next_ping_ms:
-            pulse.next_ping_ms = now.mono_ms + PING_MS
+            tickers, doubted, self._doubted = self._tickers, frozenset(self._doubted), set()
+        self._post(self._line.keep_house(tickers, doubted, now))
+        if self._line.ping_wanted:
+            self._line.ping_wanted = False
             connection.ping()
-        self._post(self._session.poll(now.mono_ms))
 
     def _post(self, events: list[object]) -> None:
         for event in events:
@@ -278,15 +230,3 @@ class _BufferedWebSocket(websocket.WebSocket):
         taken = self._piece[self._at : self._at + bufsize]
         self._at += len(taken)
         return taken
-
-
-class _Pulse:
-    """When the regular duties of one connection are due."""
-
-    __slots__ = ("audit_every_ms", "next_audit_ms", "next_ms", "next_ping_ms")
-
-    def __init__(self, now_ms: int, audit_every_ms: int) -> None:
-        self.audit_every_ms = audit_every_ms
-        self.next_ms = now_ms
-        self.next_audit_ms = now_ms + audit_every_ms
-        self.next_ping_ms = now_ms
