@@ -26,7 +26,7 @@ from dora_bot.http_transport import HttpTransport
 from dora_bot.inbox import ThreadInbox
 from dora_bot.journal import SqliteJournal
 from dora_bot.keeper import Keeper
-from dora_bot.kill import Sweeper
+from dora_bot.kill import HALT, OWN_IDS, Sweeper
 from dora_bot.lease import Lease
 from dora_bot.main import Bot
 from dora_bot.market_feed import FeedSettings, MarketFeed
@@ -52,6 +52,8 @@ from dora_bot.write_budget import WriteBudget
 
 SWEEP_S = 2.0
 """A sweep by the risk thread, which has more to watch; it tries again half a second later."""
+HALTED_SWEEP_S = 10.0
+"""A sweep by the risk thread once everything is halted anyway: long enough to try every way of cancelling."""
 
 ACQUIRE_S = 20
 """A lease whose holder died is free after one term of 15 s and a second's margin."""
@@ -121,7 +123,7 @@ def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
     feed = base.new_feed(recovered.fills_since_ms or base.clock.now().exchange_ms)
     drain.take_halts = lambda halts, now: _take_halts(base, gate, halts, now)
     bot = _bot(base, feed, gate, recovered)
-    keeper = _keeper(base, feed, bot, observe=options.observe)
+    keeper = _keeper(base, feed, bot, gate, observe=options.observe)
     base.inbox.on_overflow = lambda: feed.resync(frozenset(keeper.resolution.configs))
     sweeper = _sweeper(base)
     parts = Parts(
@@ -205,9 +207,9 @@ def _bot(base: Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> Bo
     )
 
 
-def _keeper(base: Base, feed: Feed, bot: Bot, *, observe: bool) -> Keeper:
+def _keeper(base: Base, feed: Feed, bot: Bot, gate: ExposureGate, *, observe: bool) -> Keeper:
     client = base.new_client("keeper")
-    groups = OrderGroups(client, base.inbox, lambda: bot.state.groups.triggered)
+    groups = OrderGroups(client, base.inbox, lambda: bot.state.groups.triggered, lambda: gate.halts.halted)
     return Keeper(
         reader=client,
         groups=None if observe else groups,
@@ -231,7 +233,9 @@ def _risk(base: Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered:
         halts=base.halts.read,
         gate=gate,
         published=lambda: bot.published,
-        cancel_everything=lambda _why: sweeper.sweep(SWEEP_S),
+        cancel_everything=lambda _why: (
+            sweeper.sweep(HALTED_SWEEP_S, HALT) if gate.halts.halted else sweeper.sweep(SWEEP_S, OWN_IDS)
+        ),
         on_problem=base.telemetry.problem,
         started_ms=recovered.fills_since_ms,
         booked_since_ms=recovered.booked_since_ms,
@@ -239,7 +243,12 @@ def _risk(base: Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered:
 
 
 def _sweeper(base: Base) -> Sweeper:
-    return Sweeper(base.new_transport(), base.clock, base.settings.order_prefix, allow_account_wide=False)
+    return Sweeper(
+        base.new_transport(),
+        base.clock,
+        base.settings.order_prefix,
+        emptied=lambda: base.halts.emptied(base.clock.now()),
+    )
 
 
 def _client(settings: Settings, signer: Signer, clock: MeasuredClock, stack: ExitStack) -> KalshiClient:

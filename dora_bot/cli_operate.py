@@ -125,7 +125,7 @@ def resume(
 
 
 def cancel_all() -> int:
-    """Cancel every open order of the account and read back that none is left. A running bot quotes again."""
+    """Cancel every open order of the account and read back that none is left. A running bot quotes on after a minute."""
     from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
 
     return _swept(operator_stop.cancel_orders(read_settings()))
@@ -137,6 +137,9 @@ def _swept(result: dict[str, Any]) -> int:
         note(
             f"dora: {result['open_orders']} orders still rest; try again, or cancel them on the exchange's site"
         )
+        return ExitCode.FAILED
+    if not result["verified"]:
+        note("dora: no order is listed, but no two lists newer than the cancels could be read; look again")
         return ExitCode.FAILED
     return ExitCode.DONE
 

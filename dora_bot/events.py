@@ -139,17 +139,32 @@ class GroupsChanged:
 # ── events from the slow threads ────────────────────────────────────────────────────────────────
 
 
+CANCEL_ALL_TAIL_MS = 60_000
+"""The exchange may also cancel what is placed within this time after a cancel-all."""
+
+
 @dataclass(frozen=True, slots=True)
 class HaltsChanged:
-    """The halts in force now; empty means an operator resumed. ``resumed_ms``: when a halt was last lifted."""
+    """The halts in force now; empty means an operator resumed. ``resumed_ms``: when a halt was last lifted.
+
+    ``emptied_ms``: when the kill path last sent a cancel-all, which goes on cancelling new orders for a minute.
+    """
 
     halts: tuple[Halt, ...]
     resumed_ms: int = 0
+    emptied_ms: int = 0
 
     @property
     def stops(self) -> tuple[Halt, ...]:
         """Those under which nothing that adds exposure may leave."""
         return tuple(h for h in self.halts if not h.scope and h.hold is not Hold.REDUCE_ONLY)
+
+    def tail(self, exchange_ms: int) -> str:
+        """Why what is placed now would be cancelled again; empty if it would not."""
+        left_ms = self.emptied_ms + CANCEL_ALL_TAIL_MS - exchange_ms
+        if not 0 < left_ms <= CANCEL_ALL_TAIL_MS:
+            return ""
+        return f"a cancel-all goes on cancelling new orders for {left_ms // 1_000 + 1} s"
 
     def reason_in(self, market: Market, *holds: Hold) -> str:
         """Why one of these holds is on the market or its event alone; empty if none is."""

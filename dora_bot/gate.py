@@ -28,7 +28,7 @@ class ExposureGate:
         if self.halts.stops:
             first = self.halts.stops[0]
             return f"{first.hold.lower()}: {first.reason}"
-        return self.lease_ends(now)
+        return self.halts.tail(now.exchange_ms) or self.lease_ends(now)
 
     def lease_ends(self, now: Instant) -> str:
         margin = self._lease_margin_ms(now)

@@ -1,7 +1,7 @@
 """The halt latch: an append-only file in the state directory, so that a halt outlives the process and the database.
 
 Each line is one JSON object: a halt (also a milder one: a pause, or reducing only, of everything or of one market or
-event) or the resumption of one by its id. Every line is synced before it counts. The operator's commands write the
+event), the resumption of one by its id, or a cancel-all that was sent. Every line is synced before it counts. The operator's commands write the
 same file, whether the bot runs or not; a lock on it keeps two writers from giving out one id twice.
 """
 
@@ -42,7 +42,7 @@ class HaltFile:
 
     def _in_force(self, lines: Iterable[_Line]) -> HaltsChanged:
         halts: dict[str, Halt] = {}
-        resumed_ms = 0
+        resumed_ms = emptied_ms = 0
         try:
             for line in lines:
                 if line["kind"] == "halt":
@@ -51,11 +51,13 @@ class HaltFile:
                     ended = halts.pop(line["halt_id"], None)
                     if ended is not None and ended.hold is Hold.HALTED:
                         resumed_ms = line["at_ms"]
+                elif line["kind"] == "cancel_all":
+                    emptied_ms = line["at_ms"]
                 else:
                     raise StoreError(f"halt file {self._path}: a line of unknown kind {line['kind']!r}")
         except (KeyError, TypeError) as error:
             raise StoreError(f"halt file {self._path} cannot be read: {error!r}") from error
-        return HaltsChanged((*halts.values(), *self._unwritten.values()), resumed_ms)
+        return HaltsChanged((*halts.values(), *self._unwritten.values()), resumed_ms, emptied_ms)
 
     def latch(
         self,
@@ -123,6 +125,12 @@ class HaltFile:
             if halt_id not in {h.halt_id for h in self.read().halts}:
                 raise KeyError(halt_id)
             self._append(file, {"kind": "resume", "halt_id": halt_id, "by": by, "at_ms": now.exchange_ms})
+            return self.read()
+
+    def emptied(self, now: Instant) -> HaltsChanged:
+        """A cancel-all was sent: nothing may be placed for a minute (FAULTS B15). Raises `StoreError`."""
+        with self._lock, self._writing() as file:
+            self._append(file, {"kind": "cancel_all", "at_ms": now.exchange_ms})
             return self.read()
 
     @contextmanager

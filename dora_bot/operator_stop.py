@@ -18,7 +18,7 @@ from dora_bot.events import HaltsChanged
 from dora_bot.exchange_access import connect_client, connect_transport, load_signer
 from dora_bot.flatten import Flattener
 from dora_bot.halts import HaltFile
-from dora_bot.kill import Sweeper, Swept
+from dora_bot.kill import EVERYTHING, HALT, STOP, Reach, Sweeper, Swept
 from dora_bot.models import Halt, Hold, Instant
 from dora_bot.state_store import StateStore
 from dora_bot.units import count_text
@@ -41,12 +41,12 @@ _WORDS: Final = {Hold.PAUSED: "paused", Hold.REDUCE_ONLY: "reduce only"}
 
 def halt(settings: Settings, reason: str) -> dict[str, Any]:
     """Latch a halt, cancel every order of the bot. Returns ``{"open_orders","seconds","halt_id"}``."""
-    return _stopped(settings, _hold(settings, reason, Hold.HALTED))
+    return _stopped(settings, _hold(settings, reason, Hold.HALTED), HALT)
 
 
 def pause(settings: Settings, reason: str) -> dict[str, Any]:
     """Latch a pause, cancel every order of the bot. Returns ``{"open_orders","seconds","halt_id"}``."""
-    return _stopped(settings, _hold(settings, reason, Hold.PAUSED))
+    return _stopped(settings, _hold(settings, reason, Hold.PAUSED), STOP)
 
 
 def reduce_only(settings: Settings, reason: str, scope: str = "") -> dict[str, Any]:
@@ -94,18 +94,20 @@ def resume(settings: Settings, halt_id: str) -> dict[str, Any]:
     return {"resumed": halt_id, "halts": [halt.halt_id for halt in file.read().halts]}
 
 
-def cancel_orders(settings: Settings, prefix: str = "") -> dict[str, Any]:
+def cancel_orders(settings: Settings, prefix: str = "", reach: Reach = EVERYTHING) -> dict[str, Any]:
     """Cancel the open orders whose client ids begin with ``prefix`` (all if empty), and read back that none is left.
 
-    Returns ``{"open_orders","seconds"}``. Raises `AuthRefused` or `ExchangeUnreachable`.
+    Returns ``{"open_orders","seconds","verified"}``. Raises `AuthRefused` or `ExchangeUnreachable`.
     """
     clock = SystemClock()
     transport = connect_transport(settings, load_signer(settings), clock)
+    file = _halt_file(settings)
     try:
-        swept: Swept = Sweeper(transport, clock, prefix).sweep(PATIENCE_S, note)
+        sweeper = Sweeper(transport, clock, prefix, lambda: file.emptied(clock.now()))
+        swept: Swept = sweeper.sweep(PATIENCE_S, reach, note)
     finally:
         transport.close()
-    return {"open_orders": swept.open_orders, "seconds": swept.seconds}
+    return {"open_orders": swept.open_orders, "seconds": swept.seconds, "verified": swept.verified}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +148,10 @@ def _hold(settings: Settings, reason: str, hold: Hold, scope: str = "") -> _Held
     return _Held(latched, file)
 
 
-def _stopped(settings: Settings, held: _Held) -> dict[str, Any]:
+def _stopped(settings: Settings, held: _Held, reach: Reach) -> dict[str, Any]:
     """The orders go first; then the database is told, whatever became of them."""
     try:
-        swept = cancel_orders(settings, settings.order_prefix)
+        swept = cancel_orders(settings, settings.order_prefix, reach)
     finally:
         held.tell(settings)
     return {**swept, "halt_id": held.halt.halt_id}

@@ -1,8 +1,9 @@
 """One order group per shard: the exchange's own brake, which works while this process hangs.
 
 Every quote belongs to its shard's group. If more contracts match within 15 seconds than the group allows, the exchange
-cancels its orders and refuses new ones; after a cool-down the group is reset here. What became of a group is told to
-the tick as events; a group that can no longer be reset is replaced.
+cancels its orders and refuses new ones; after a cool-down the group is reset here. The kill path triggers groups too: no
+group is reset while the bot is halted, and at once when a person has resumed. What became of a group is told to the
+tick as events; a group that can no longer be reset is replaced.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,11 +33,17 @@ class GroupCalls(Protocol):
 
 @dataclass(slots=True)
 class OrderGroups:
-    """``triggered``: group id → monotonic ms since when the tick knows that it takes no orders."""
+    """``triggered``: group id → monotonic ms since when the tick knows that it takes no orders.
+
+    ``halted``: whether everything is halted until a person resumes.
+    """
 
     calls: GroupCalls
     inbox: Inbox
     triggered: Callable[[], Mapping[str, int]]
+    halted: Callable[[], bool]
+    _held: set[str] = field(default_factory=set)
+    """Groups that were triggered while the bot was halted."""
     _ids: dict[int, str] = field(default_factory=dict)
     _limits_e2: dict[int, int] = field(default_factory=dict)
     _told: tuple[tuple[int, str], ...] | None = None
@@ -62,7 +69,11 @@ class OrderGroups:
             self.calls.limit_order_group(self._ids[shard], limit_e2, shard)
         self._limits_e2[shard] = limit_e2
         since_ms = self.triggered().get(self._ids[shard])
-        if since_ms is not None and now.mono_ms - since_ms >= COOL_DOWN_MS:
+        if since_ms is None:
+            return
+        if self.halted():
+            self._held.add(self._ids[shard])
+        elif self._ids[shard] in self._held or now.mono_ms - since_ms >= COOL_DOWN_MS:
             self._reset(shard, now)
 
     def _reset(self, shard: int, now: Instant) -> None:
@@ -74,6 +85,7 @@ class OrderGroups:
         except ExchangeError:
             del self._ids[shard]  # it is gone: the next turn makes a new one
             raise
+        self._held.discard(group_id)
         self.inbox.post(GroupSeen(group_id, "reset", now.exchange_ms))
 
     def delete_all(self) -> None:

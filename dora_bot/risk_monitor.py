@@ -27,6 +27,9 @@ WIDER = 4
 
 BALANCE_MS = 1_500
 
+ENFORCE_MS = 1_500
+"""So long the tick may take to cancel after a halt; then this thread cancels, too, by every way there is."""
+
 
 @dataclass(slots=True)
 class RiskMonitor:
@@ -50,6 +53,7 @@ class RiskMonitor:
     auth_refusals: int = 0
     balance: Balance = field(default_factory=lambda: Balance(0))
     balance_due_ms: int = 0
+    enforce_due_ms: int | None = None
 
     def step(self, now: Instant) -> None:
         self.watch(now)
@@ -96,12 +100,28 @@ class RiskMonitor:
         beat = view.global_config.loop_interval_ms if view.global_config else 0
         if silent <= STALL_MS + beat or self.gate.stopping:  # at a stop the sweep takes the tick's place
             self.gate.stalled = ""
+            self._enforce(view, now)
             return
         self.gate.stalled = f"the tick has not answered for {silent} ms"
         if silent > HANG_MS + beat:
             self.halt("the tick loop does not answer", f"silent for {silent} ms", now)
+        self._cancel("tick loop stalled")
+
+    def _enforce(self, view: View, now: Instant) -> None:
+        """Halted, and orders of ours still live: the tick's cancels do not work (FAULTS F22)."""
+        orders = [o for m in view.markets.values() for o in m.orders if o.live]
+        if not self.gate.halts.halted or self.gate.stopping or not (orders or view.stray_orders):
+            self.enforce_due_ms = None
+            return
+        if self.enforce_due_ms is None:
+            self.enforce_due_ms = now.mono_ms + ENFORCE_MS
+        elif now.mono_ms >= self.enforce_due_ms:
+            self.enforce_due_ms = now.mono_ms + ENFORCE_MS
+            self._cancel("halted, and orders rest")
+
+    def _cancel(self, why: str) -> None:
         try:
-            self.cancel_everything("tick loop stalled")
+            self.cancel_everything(why)
         except DoraError as error:  # the next step tries again
             self.on_problem("cancel", error)
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from dora_bot.config import Settings
 from dora_bot.errors import DoraError, LeaseLost, RateLimited
 from dora_bot.exit_codes import ExitCode
-from dora_bot.kill import Swept
+from dora_bot.kill import OWN_IDS, STOP, Swept
 from dora_bot.models import Instant
 from dora_bot.own_orders import OrderState
 from dora_bot.parts import Parts
@@ -195,8 +195,9 @@ class Runtime:
         lease_lost = self.exit_code is ExitCode.LEASE
         if lease_lost:  # other orders and the tables are the next holder's now
             p.sweeper.prefix = p.life_prefix
-        swept = self._tried("sweep", lambda: p.sweeper.sweep(SWEEP_S))
-        if isinstance(swept, Swept) and swept.open_orders:
+        reach = OWN_IDS if lease_lost else STOP
+        swept = self._tried("sweep", lambda: p.sweeper.sweep(SWEEP_S, reach))
+        if isinstance(swept, Swept) and not (swept.verified and swept.open_orders == 0):
             self.exit_code = self.exit_code or ExitCode.FAILED
         for loop in self.loops:
             if loop.name in ("risk", "account", "keeper"):  # the account is now read here

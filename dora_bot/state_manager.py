@@ -279,7 +279,7 @@ class StateManager:
             global_config=self._global,
             status=self._status,
             halts=self._halts.halts,
-            closed=self.reopening.objection(now),
+            closed=self.reopening.objection(now) or self._halts.tail(now.exchange_ms),
             feed_up=self._feed_up,
             exposure_e6=sum(losses_e6(views.values()).values()),
             equity_e6=equity,

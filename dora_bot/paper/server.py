@@ -6,6 +6,7 @@ apply, wait the second half, journal the reply. Nothing here decides what a requ
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -49,7 +50,12 @@ class TradingServer:
             app.router.add_route(endpoint.method, PREFIX + endpoint.pattern, self._handler(endpoint))
         app.router.add_get(WS_PATH, self._websocket)
         app.router.add_route("*", "/{tail:.*}", self._unknown)
+        app.on_response_prepare.append(self._dated)
         return app
+
+    async def _dated(self, _request: web.Request, response: web.StreamResponse) -> None:
+        """The exchange's own clock, by which signatures are judged; clients measure theirs against it."""
+        response.headers["Date"] = formatdate(self._venue.now_ms() / 1_000, usegmt=True)
 
     def _handler(self, endpoint: Endpoint) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:

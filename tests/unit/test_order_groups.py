@@ -48,7 +48,8 @@ class Case:
         self.calls = Calls()
         self.inbox = ListInbox(ManualClock().sleep)
         self.triggered: dict[str, int] = {}
-        self.groups = OrderGroups(self.calls, self.inbox, lambda: self.triggered)
+        self.halted = False
+        self.groups = OrderGroups(self.calls, self.inbox, lambda: self.triggered, lambda: self.halted)
 
     def keep(self, shards: set[int], limit_e2: int = 1_000, after_ms: int = 0) -> list[object]:
         self.groups.keep(frozenset(shards), limit_e2, later(after_ms))
@@ -85,6 +86,22 @@ def test_a_triggered_group_is_reset_after_the_cool_down_and_the_tick_is_told() -
         case.keep({0}, after_ms=COOL_DOWN_MS)
     told = case.keep({0}, after_ms=COOL_DOWN_MS)
     assert told == [GroupSeen("g0-0", "reset", later(COOL_DOWN_MS).exchange_ms)]
+
+
+def test_a_group_triggered_in_a_halt_is_reset_by_the_resume_alone_and_then_at_once() -> None:
+    case = Case()
+    case.keep({0})
+    case.triggered["g0-0"] = NOW.mono_ms
+    case.halted = True
+    assert case.keep({0}, after_ms=10 * COOL_DOWN_MS) == []
+    case.triggered["g0-0"] = later(10 * COOL_DOWN_MS).mono_ms
+    assert case.keep({0}, after_ms=20 * COOL_DOWN_MS - 1) == []
+    case.halted = False
+    assert [e.kind for e in case.keep({0}, after_ms=20 * COOL_DOWN_MS - 1) if isinstance(e, GroupSeen)] == [
+        "reset"
+    ]
+    case.triggered["g0-0"] = later(30 * COOL_DOWN_MS).mono_ms
+    assert case.keep({0}, after_ms=30 * COOL_DOWN_MS + 1) == []
 
 
 def test_a_group_that_is_gone_is_replaced() -> None:
