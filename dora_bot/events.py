@@ -164,7 +164,7 @@ class HaltsChanged:
         left_ms = self.emptied_ms + CANCEL_ALL_TAIL_MS - exchange_ms
         if not 0 < left_ms <= CANCEL_ALL_TAIL_MS:
             return ""
-        return f"a cancel-all goes on cancelling new orders for {left_ms // 1_000 + 1} s"
+        return f"a cancel-all goes on cancelling new orders for {-(-left_ms // 1_000)} s"
 
     def reason_in(self, market: Market, *holds: Hold) -> str:
         """Why one of these holds is on the market or its event alone; empty if none is."""

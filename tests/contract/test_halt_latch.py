@@ -197,3 +197,11 @@ def test_a_halt_that_could_not_be_written_stays_in_force_when_the_disk_is_back(t
     path.rmdir()
     assert [h.reason for h in latch.read().halts] == ["a"]
     assert [h.reason for h in latch.latch("b", "tick", "", NOW).halts] == ["b", "a"]
+
+
+def test_a_cancel_all_is_remembered_beside_the_halts(tmp_path: Path) -> None:
+    latch = HaltFile(tmp_path / "halts.jsonl")
+    latch.latch("news", "operator", "", NOW)
+    assert latch.emptied(later(5)).emptied_ms == later(5).exchange_ms
+    again = HaltFile(tmp_path / "halts.jsonl").read()
+    assert (again.emptied_ms, [h.halt_id for h in again.halts]) == (later(5).exchange_ms, ["H1"])

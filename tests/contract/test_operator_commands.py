@@ -38,6 +38,9 @@ ITEM = ["enabled=true", "max_inventory_yes=50", "max_inventory_no=50", "min_spre
 def exchange() -> Iterator[PaperServer]:
     world = StaticWorld([StaticMarket(TICKER), StaticMarket("KXCLI-26NOV20-B", exchange_index=2)])
     with PaperServer(LaunchOptions(profile="fast"), world.install) as server:
+        # The tests share it, and the minute after a cancel-all of one must not reach into the next.
+        no_tail = {"kind": "eng.cancel_all_tail", "match": {}, "params": {"ms": 0}, "when": {}}
+        server.run(lambda venue: venue.faults.arm(no_tail))
         yield server
 
 
@@ -211,11 +214,17 @@ def test_the_global_item_is_edited_by_its_own_rules(dora: Dora, db: Dynamo) -> N
 # ── stopping ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_cancel_all_leaves_nothing_on_any_shard(dora: Dora, exchange: PaperServer) -> None:
+def test_cancel_all_leaves_nothing_on_any_shard_and_is_noted_for_the_minute_it_goes_on(
+    dora: Dora, exchange: PaperServer, environment: Path
+) -> None:
     rest_orders(exchange, 4, "foreign-")
     code, (record,), _ = dora("cancel-all")
     assert (code, record["open_orders"], open_orders(exchange)) == (0, 0, 0)
     assert record["seconds"] < 10
+    now_ms = int(time.time() * 1_000)
+    told = HaltFile(environment / "halts.jsonl").read()
+    assert "goes on cancelling" in told.tail(now_ms)
+    assert (told.tail(now_ms + 61_000), told.halts) == ("", ())
 
 
 def test_a_halt_is_latched_told_and_cancels_only_what_is_ours(

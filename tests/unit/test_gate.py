@@ -26,6 +26,16 @@ def test_halts_and_pauses_close_it_and_reducing_or_one_market_is_left_to_the_vet
     assert closed.refusal(NOW) == ""
 
 
+def test_the_minute_after_a_cancel_all_closes_it() -> None:
+    closed = gate()
+    closed.halts = HaltsChanged((), emptied_ms=NOW.exchange_ms)
+    assert closed.refusal(NOW) == "a cancel-all goes on cancelling new orders for 60 s"
+    assert closed.refusal(later(59_999))
+    assert closed.refusal(later(60_000)) == ""
+    closed.halts = HaltsChanged((), emptied_ms=later(1_000).exchange_ms)
+    assert closed.refusal(NOW) == ""
+
+
 def test_stopping_and_observing_close_it_for_good() -> None:
     closed = gate()
     closed.stopping = True

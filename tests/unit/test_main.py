@@ -27,6 +27,7 @@ from dora_bot.views import ConfigChanged, Posture
 from tests.fakes.bench import Bench
 from tests.fakes.core import T, config, halt, limits, market, own, snapshot
 from tests.fakes.exchange import LOST, REFUSED, SWALLOWED
+from tests.fakes.manual_clock import NOON_MS
 
 KINDS = (Place, Amend, Cancel)
 
@@ -141,6 +142,7 @@ def test_the_worst_case_stays_within_the_caps_while_takers_take_everything(bench
         StatusChanged(ExchangeStatus(active=True, trading=False)),
         HaltsChanged((halt(),)),
         HaltsChanged((halt(hold=Hold.PAUSED),)),
+        HaltsChanged((), emptied_ms=NOON_MS),
     ],
     ids=lambda event: type(event).__name__,
 )

@@ -8,10 +8,19 @@ import pytest
 from dora_bot.errors import AuthRefused, ExchangeUnreachable, RateLimited, StoreError
 from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
-from dora_bot.models import Instant, Place, Side
-from dora_bot.risk_monitor import BALANCE_MS, FILL_OVERLAP_MS, HANG_MS, READ_MS, STALL_MS, WIDER, RiskMonitor
+from dora_bot.models import Hold, Instant, Place, Side
+from dora_bot.risk_monitor import (
+    BALANCE_MS,
+    ENFORCE_MS,
+    FILL_OVERLAP_MS,
+    HANG_MS,
+    READ_MS,
+    STALL_MS,
+    WIDER,
+    RiskMonitor,
+)
 from dora_bot.views import View
-from tests.fakes.core import T, halt, limits, market_view, view
+from tests.fakes.core import T, halt, limits, market_view, own, view
 from tests.fakes.exchange import FakeExchange
 from tests.fakes.manual_clock import NOON_MS, ManualClock
 from tests.fakes.ports import ListInbox, MemoryLatch
@@ -262,6 +271,31 @@ def test_a_cancel_that_fails_while_the_tick_hangs_is_tried_again(bench: Bench) -
     bench.step()
     assert bench.cancelled == ["tick loop stalled"]
     assert "cancel" in [where for where, _ in bench.problems]
+
+
+def test_a_halt_under_which_the_tick_gets_nothing_cancelled_is_carried_out_here(bench: Bench) -> None:
+    """FAULTS F22: the tick's own cancels fail, and the kill path has other ways."""
+    bench.latch.latch("by hand", "operator", "", bench.clock.now())
+    for _ in range(ENFORCE_MS // 500):
+        bench.published = replace(view(market_view(own())), now=bench.clock.now())
+        bench.step()
+    assert bench.cancelled == []
+    bench.published = replace(view(market_view(own())), now=bench.clock.now())
+    bench.step()
+    assert bench.cancelled == ["halted, and orders rest"]
+    bench.published = replace(view(market_view()), now=bench.clock.now())
+    for _ in range(10):
+        bench.tick_published(halts=bench.latch.read().halts)
+        bench.step()
+    assert len(bench.cancelled) == 1
+
+
+def test_a_pause_is_left_to_the_tick(bench: Bench) -> None:
+    bench.latch.latch("lunch", "operator", "", bench.clock.now(), hold=Hold.PAUSED)
+    for _ in range(10):
+        bench.published = replace(view(market_view(own())), now=bench.clock.now())
+        bench.step()
+    assert bench.cancelled == []
 
 
 def test_a_slow_beat_is_not_taken_for_a_hang(bench: Bench) -> None:
