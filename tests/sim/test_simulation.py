@@ -23,7 +23,7 @@ def test_no_invariant_breaks_over_the_sweep_of_fault_rates_and_enough_was_seen()
     counts, faults, pairs = total(results)
     assert counts["killed"] > 0
     assert counts["halts"] > 0
-    assert {"create/drop_reply", "amend/hold"} <= faults.keys()
+    assert {"create/status_after", "amend/hold"} <= faults.keys()
     assert len(pairs) >= PAIRS
 
 
