@@ -29,6 +29,7 @@ def aws_client(service: str, *, attempts: int = 3, connect_s: float = 1.0, read_
         connect_timeout=connect_s,
         read_timeout=read_s,
         retries={"mode": "standard", "total_max_attempts": attempts},
+        proxies={},  # none, whatever the environment says: the private key comes this way
     )
     session: Any = boto3.session.Session()  # untyped: the service is a variable here
     try:

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 
+from dora_bot.ceilings import Ceilings
+from dora_bot.ceilings_file import read_ceilings
 from dora_bot.clock import MeasuredClock, SystemClock
 from dora_bot.config import Settings
 from dora_bot.config_store import ConfigStore
@@ -17,7 +19,7 @@ from dora_bot.drain import Drain
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import LeaseLost, StoreError
 from dora_bot.events import HaltsChanged
-from dora_bot.exchange_access import connect_client, connect_transport, load_signer
+from dora_bot.exchange_access import connect_client, connect_transport, feed_settings, load_signer
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.execution import Executor
 from dora_bot.gate import ExposureGate
@@ -29,7 +31,7 @@ from dora_bot.keeper import Keeper
 from dora_bot.kill import HALT, OWN_IDS, Sweeper
 from dora_bot.lease import Lease
 from dora_bot.main import Bot
-from dora_bot.market_feed import FeedSettings, MarketFeed
+from dora_bot.market_feed import MarketFeed
 from dora_bot.models import AccountLimits, Cancel, Halt, Instant, Outcome, OutcomeKind
 from dora_bot.order_diff import OrderLease
 from dora_bot.order_groups import OrderGroups
@@ -67,6 +69,7 @@ class Base:
     """
 
     settings: Settings
+    ceilings: Ceilings
     signer: Signer
     clock: MeasuredClock
     stack: ExitStack
@@ -99,7 +102,7 @@ class Base:
         rest = RestFeed(self.client, self.limits, fills_since_ms)
         if settings.feed == "rest":
             return rest
-        where = FeedSettings(settings.kalshi_ws_url, settings.signed_hosts, random.random)
+        where = feed_settings(settings, random.random)
         return MarketFeed(where, self.signer, self.clock, self.inbox, rest)
 
 
@@ -151,9 +154,9 @@ def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
 def _base(settings: Settings, stack: ExitStack, signals: StopSignals) -> Base:
     """In the order in which a start can fail: key and settings, lock, exchange, tables, lease."""
     signer = load_signer(settings)
-    settings.ceilings()
+    ceilings = read_ceilings(settings)
     clock = SystemClock()
-    state_dir = stack.enter_context(StateDir.open(settings.state_dir))
+    state_dir = stack.enter_context(StateDir.open(settings.state_dir, settings.env))
     client = _client(settings, signer, clock, stack)
     limits = client.get_limits()
     db = Dynamo.connect(settings.table_prefix)
@@ -166,6 +169,7 @@ def _base(settings: Settings, stack: ExitStack, signals: StopSignals) -> Base:
     stack.callback(telemetry.close)
     return Base(
         settings=settings,
+        ceilings=ceilings,
         signer=signer,
         clock=clock,
         stack=stack,
@@ -196,7 +200,7 @@ def _bot(base: Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> Bo
         clock=base.clock,
         inbox=base.inbox,
         feed=feed,
-        state=StateManager(prefix, restored(recovered, now)),
+        state=StateManager(prefix, restored(recovered, now), base.ceilings),
         budget=WriteBudget(base.limits, now),
         executor=Executor(base.client, base.journal, gate, base.clock),
         journal=base.journal,
@@ -217,7 +221,7 @@ def _keeper(base: Base, feed: Feed, bot: Bot, gate: ExposureGate, *, observe: bo
         store=ConfigStore(base.db),
         feed=feed,
         inbox=base.inbox,
-        ceilings=base.settings.ceilings(),
+        ceilings=base.ceilings,
         limits=base.limits,
         on_problem=base.telemetry.problem,
         held=lambda: frozenset(bot.holdings()),

@@ -168,16 +168,17 @@ def run(
     *,
     seconds: Annotated[float, typer.Option(help="Stop after this long; 0 = until stopped.", min=0)] = 0,
     ticks: Annotated[int, typer.Option(help="Stop after this many ticks; 0 = no limit.", min=0)] = 0,
-    live: Annotated[bool, typer.Option("--live", help="Trade real money (refused for now).")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Trade real money; needs DORA_ENV=live, too.")] = False,
     observe: Annotated[bool, typer.Option("--observe", help="Decide and log, but place no order.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One TickReport a line on stdout.")] = False,
 ) -> int:
     """Run the bot. Ctrl-C and SIGTERM cancel every order, save everything and report."""
     settings = read_settings()
-    if live or settings.env == "live":
+    if live != (settings.env == "live"):
         raise Usage(
-            "live trading is refused until its safety nets have been proven; "
-            "use DORA_ENV=paper with `dora paper-exchange`, or DORA_ENV=demo with a demo key"
+            f"--live trades real money and needs DORA_ENV=live; it is {settings.env}"
+            if live
+            else "DORA_ENV=live trades real money; say so with `dora run --live` as well"
         )
     from dora_bot.stop_signals import StopSignals  # noqa: PLC0415  (see the module docstring)
 

@@ -80,11 +80,12 @@ def history(
 
 @contextmanager
 def _editor(settings: "Settings") -> "Iterator[ConfigEditor]":
+    from dora_bot.ceilings_file import read_ceilings  # noqa: PLC0415  (as below)
     from dora_bot.config_editor import ConfigEditor  # noqa: PLC0415  (boto3 and pydantic cost 0.5 s, see cli)
     from dora_bot.dynamo import Dynamo  # noqa: PLC0415  (as above)
 
     with closing(Dynamo.connect(settings.table_prefix)) as db:
-        yield ConfigEditor(db, settings.ceilings())
+        yield ConfigEditor(db, read_ceilings(settings))
 
 
 def _require_market(settings: "Settings", target: str) -> None:

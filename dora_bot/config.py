@@ -5,18 +5,17 @@ Money and counts are converted to integers once, here. Unknown attributes of an 
 the bot's own answers to the editor, so that a misspelt parameter cannot be silently ignored.
 """
 
-import hashlib
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dora_bot.ceilings import Ceilings
 from dora_bot.errors import ConfigError
+from dora_bot.fields import CountE2, Flag, MoneyE6, Number, PriceE4, Word, first_problem
 from dora_bot.hosts import LOOPBACK
+from dora_bot.units import count_text, money_text, price_text
 
 Environment = Literal["paper", "demo", "live"]
 
@@ -38,45 +37,6 @@ _HOSTS = {
 _RESERVED = frozenset({"DORA_CONTROL_PORT", "DORA_CONTROL_TOKEN_PATH"})
 """Names that the interface promises and this version needs not: one environment fits every version."""
 _PREFIXES = {"paper": "dora_paper_", "demo": "dora_demo_", "live": "dora_"}
-
-
-def _fixed(places: int) -> BeforeValidator:
-    def convert(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-            raise ValueError("must be a number")  # noqa: TRY004  (pydantic turns ValueError into a field error)
-        try:
-            scaled = Decimal(str(value).strip()).scaleb(places)
-        except InvalidOperation as error:
-            raise ValueError(f"{value!r} is not a number") from error
-        if not scaled.is_finite():
-            raise ValueError(f"{value!r} is not a finite number")
-        if scaled != scaled.to_integral_value():
-            raise ValueError(f"{value!r} has more than {places} decimals")
-        return int(scaled)
-
-    return BeforeValidator(convert)
-
-
-def _stripped(value: object) -> object:
-    return value.strip() if isinstance(value, str) else value
-
-
-def _truth(value: object) -> object:
-    """Console editors write booleans as strings; only the two spellings they produce are taken."""
-    text = value.strip().lower() if isinstance(value, str) else value
-    return {"true": True, "false": False}.get(text, value) if isinstance(text, str) else value
-
-
-PriceE4 = Annotated[int, _fixed(4)]
-CountE2 = Annotated[int, _fixed(2)]
-MoneyE6 = Annotated[int, _fixed(6)]
-Flag = Annotated[bool, BeforeValidator(_truth), Field(strict=True)]
-Word = Annotated[str, BeforeValidator(_stripped)]
-Number = Annotated[
-    float,
-    BeforeValidator(lambda v: float(v) if isinstance(v, Decimal | str) else v),
-    Field(allow_inf_nan=False),
-]
 
 
 class _Item(BaseModel):
@@ -142,36 +102,32 @@ class GlobalConfig(_Item):
     trading_enabled: Flag
 
 
-@dataclass(frozen=True, slots=True)
-class Ceilings:
-    """Absolute limits no config item may exceed, from a root-owned file in live trading."""
-
-    max_contracts_per_market_e2: int = 100_000
-    max_total_exposure_e6: int = 100_000_000_000
-    max_markets: int = 2_000
-    source: str = field(default="paper defaults", compare=False)
-    """The file and its hash, so that a log tells under which limits a bot traded."""
-
-
-_LIMITS = frozenset({"max_contracts_per_market", "max_total_exposure", "max_markets"})
-
-
 def market_config(item: Mapping[str, Any], ceilings: Ceilings) -> MarketConfig:
     """Validate one (already inherited) item. Raises `ConfigError` naming the attribute and the remedy."""
     config = _validated(MarketConfig, item, f"market {item.get('market_id', '?')}")
+    for problem in _above(config, ceilings):
+        raise ConfigError(f"market {config.market_id}: {problem}")
+    return config
+
+
+def _above(config: MarketConfig, ceilings: Ceilings) -> Iterator[str]:
+    """What of an item is above a ceiling."""
     cap = ceilings.max_contracts_per_market_e2
     for name in ("max_inventory_yes", "max_inventory_no"):
         if getattr(config, f"{name}_e2") > cap:
-            raise ConfigError(
-                f"market {config.market_id}: {name} exceeds the ceiling of {cap // 100} contracts"
-            )
-    return config
+            yield f"{name} exceeds the ceiling of {count_text(cap)} contracts"
+    if config.quote_size_e2 > ceilings.max_order_contracts_e2:
+        yield f"quote_size exceeds the ceiling of {count_text(ceilings.max_order_contracts_e2)} contracts an order"
+    if config.price_min_e4 < ceilings.price_min_e4:
+        yield f"price_min is below the ceilings' {price_text(ceilings.price_min_e4)}"
+    if config.price_max_e4 > ceilings.price_max_e4:
+        yield f"price_max is above the ceilings' {price_text(ceilings.price_max_e4)}"
 
 
 def global_config(item: Mapping[str, Any], ceilings: Ceilings) -> GlobalConfig:
     config = _validated(GlobalConfig, {k: v for k, v in item.items() if k != "key"}, "global_config")
     if config.max_total_exposure_e6 > ceilings.max_total_exposure_e6:
-        limit = ceilings.max_total_exposure_e6 // 1_000_000
+        limit = money_text(ceilings.max_total_exposure_e6)
         raise ConfigError(f"global_config: max_total_exposure exceeds the ceiling of ${limit}")
     return config
 
@@ -185,43 +141,8 @@ def _validated(kind: type[ItemKind], item: Mapping[str, Any], what: str) -> Item
             {k.strip(): v for k, v in item.items() if k.strip() not in STATUS_ATTRIBUTES}
         )
     except ValidationError as error:
-        where, problem = _first_problem(error, kind)
+        where, problem = first_problem(error, kind)
         raise ConfigError(f"{what}: {where}{problem}") from error
-
-
-_BOUNDS = {
-    "greater_than": ("gt", "more than"),
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "less than"),
-    "less_than_equal": ("le", "at most"),
-}
-
-
-def decimals(field_name: str) -> int:
-    """The decimals that a field's integer carries: 4 for ``min_spread_e4``, 0 for one without a suffix."""
-    return {"_e2": 2, "_e4": 4, "_e6": 6}.get(field_name[-3:], 0)
-
-
-def _first_problem(error: ValidationError, kind: type[BaseModel]) -> tuple[str, str]:
-    """The attribute (empty if it is none in particular) and what is wrong with it, in the units people write."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return where, " is missing"
-    if first["type"] == "extra_forbidden":
-        return where, " is not a known attribute"
-    if first["type"] in _BOUNDS:
-        key, words = _BOUNDS[first["type"]]
-        names = (name for name, info in kind.model_fields.items() if where in (name, info.alias))
-        places = decimals(next(names, where))
-        bound, given = (_written(value, places) for value in (first["ctx"][key], first["input"]))
-        return where, f" must be {words} {bound} (got {given})"
-    text = first["msg"].removeprefix("Value error, ")
-    return where, f": {text} (got {first['input']!r:.60})" if where else text
-
-
-def _written(value: object, places: int) -> str:
-    return f"{Decimal(str(value)).scaleb(-places).normalize():f}"
 
 
 class Settings(BaseModel):
@@ -235,6 +156,7 @@ class Settings(BaseModel):
     kalshi_key_id: str = ""
     kalshi_private_key_path: Path | None = None
     kalshi_secret_id: str = ""
+    kalshi_subaccount: int = Field(default=0, ge=0, le=63)
     table_prefix: str = ""
     state_dir: Path = Path(".dora")
     ceilings_path: Path | None = None
@@ -248,6 +170,18 @@ class Settings(BaseModel):
         filled = {"kalshi_rest_url": rest, "kalshi_ws_url": ws, "table_prefix": _PREFIXES.get(env, "")}
         return {**filled, **{k: v for k, v in data.items() if v != ""}}
 
+    @model_validator(mode="after")
+    def _tables_of_this_environment(self) -> Self:
+        """Real and play money must never meet in one table."""
+        others = {prefix for env, prefix in _PREFIXES.items() if env != self.env}
+        named_live = self.table_prefix == _PREFIXES["live"] or "live" in self.table_prefix
+        if self.table_prefix in others or named_live != (self.env == "live"):
+            raise ValueError(
+                f"DORA_TABLE_PREFIX {self.table_prefix!r} is not one of the environment {self.env}: "
+                f"{_PREFIXES[self.env]}, or one of your own with 'live' in it for live and only for live"
+            )
+        return self
+
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         ours = {k for k in environ if k.startswith("DORA_")} - _RESERVED
@@ -258,8 +192,9 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(named)
         except ValidationError as error:
-            where, problem = _first_problem(error, cls)
-            raise ConfigError(f"environment: DORA_{where.upper()}{problem}") from error
+            where, problem = first_problem(error, cls)
+            variable = f"DORA_{where.upper()}" if where else ""
+            raise ConfigError(f"environment: {variable}{problem}") from error
 
     @property
     def order_prefix(self) -> str:
@@ -268,48 +203,41 @@ class Settings(BaseModel):
 
     @property
     def signed_hosts(self) -> frozenset[str]:
-        """Hosts that may see a signature: loopback for paper, the environment's own hosts otherwise."""
-        return frozenset(url.split("/")[2] for url in _HOSTS.get(self.env, ())) or LOOPBACK
+        """Hosts that may see a signature: loopback for paper, the demo venue's own; in live only the ceilings name them."""
+        if self.env == "live":
+            return frozenset()
+        return _hosts_of(self.env) or LOOPBACK
+
+    def trusted_hosts(self, ceilings: Ceilings) -> frozenset[str]:
+        """`signed_hosts`, or in live trading those of the ceilings file. Raises `ConfigError` for a demo host there."""
+        if self.env != "live":
+            return self.signed_hosts
+        if not ceilings.hosts:
+            raise ConfigError("the ceilings file names no [hosts]; live trading signs for no other")
+        if strangers := sorted(frozenset(ceilings.hosts) & _hosts_of("demo")):
+            raise ConfigError(f"the ceilings file names {strangers[0]}, a host of the demo venue")
+        return frozenset(ceilings.hosts)
 
     def require_exchange(self) -> None:
-        """Raises `ConfigError` unless there is an exchange to talk to and a key to sign with."""
+        """Raises `ConfigError` unless there is an exchange to talk to (in live by TLS) and a key to sign with."""
         if not self.kalshi_rest_url or not self.kalshi_ws_url:
             raise ConfigError(
                 "DORA_KALSHI_REST_URL and DORA_KALSHI_WS_URL are not set; "
                 "start `dora paper-exchange` and use the addresses it prints, or `dora demo`"
             )
+        if self.env == "live" and not (
+            self.kalshi_rest_url.startswith("https://") and self.kalshi_ws_url.startswith("wss://")
+        ):
+            raise ConfigError("live trading needs https:// and wss:// addresses")
         has_file = bool(self.kalshi_key_id and self.kalshi_private_key_path)
         if has_file == bool(self.kalshi_secret_id):
             raise ConfigError(
                 "set either DORA_KALSHI_KEY_ID with DORA_KALSHI_PRIVATE_KEY_PATH, or DORA_KALSHI_SECRET_ID"
             )
 
-    def ceilings(self) -> Ceilings:
-        """The limits file, or the paper defaults. Raises `ConfigError`; live without a file is refused."""
-        if self.ceilings_path is None:
-            if self.env == "live":
-                raise ConfigError("DORA_CEILINGS_PATH is required for live trading")
-            return Ceilings()
-        try:
-            content = self.ceilings_path.read_bytes()
-            raw = tomllib.loads(content.decode())
-            if unknown := sorted(raw.keys() - _LIMITS):
-                raise ConfigError(
-                    f"ceilings file {self.ceilings_path}: {unknown[0]} is not a known limit; "
-                    f"known: {', '.join(sorted(_LIMITS))}"
-                )
-            return Ceilings(
-                max_contracts_per_market_e2=int(Decimal(str(raw["max_contracts_per_market"])) * 100),
-                max_total_exposure_e6=int(Decimal(str(raw["max_total_exposure"])) * 1_000_000),
-                max_markets=int(raw["max_markets"]),
-                source=f"{self.ceilings_path} sha256 {hashlib.sha256(content).hexdigest()}",
-            )
-        except OSError as error:
-            raise ConfigError(f"ceilings file {self.ceilings_path}: {error.strerror}") from error
-        except KeyError as error:
-            raise ConfigError(f"ceilings file {self.ceilings_path}: {error.args[0]} is missing") from error
-        except (tomllib.TOMLDecodeError, ValueError, ArithmeticError) as error:
-            raise ConfigError(f"ceilings file {self.ceilings_path}: {error}") from error
+
+def _hosts_of(env: str) -> frozenset[str]:
+    return frozenset(url.split("/")[2] for url in _HOSTS.get(env, ()))
 
 
 def _known(kind: type[BaseModel]) -> str:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from dora_bot.ceilings import Ceilings
 from dora_bot.config import (
     STATUS_ATTRIBUTES,
-    Ceilings,
     GlobalConfig,
     MarketConfig,
     global_config,

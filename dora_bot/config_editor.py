@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from dora_bot.config import Ceilings
+from dora_bot.ceilings import Ceilings
 from dora_bot.config_edit import (
     TEMPLATE_PREFIXES,
     Change,

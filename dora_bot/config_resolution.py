@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dora_bot.config import Ceilings, GlobalConfig, MarketConfig, global_config, market_config
+from dora_bot.ceilings import Ceilings
+from dora_bot.config import GlobalConfig, MarketConfig, global_config, market_config
 from dora_bot.errors import ConfigError
 from dora_bot.models import Market, MarketStatus
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dora_bot.ceilings_file import read_ceilings
 from dora_bot.clock import SystemClock
 from dora_bot.config import Settings, global_config
 from dora_bot.config_resolution import is_template
@@ -150,7 +151,7 @@ def _tables(patient: _Patient) -> str:
 
 def _global_config(patient: _Patient) -> str:
     item = ConfigStore(patient.need_tables()).read_global()
-    config = global_config(item.raw, patient.settings.ceilings())
+    config = global_config(item.raw, read_ceilings(patient.settings))
     return f"trading {'enabled' if config.trading_enabled else 'DISABLED (trading_enabled is false)'}"
 
 

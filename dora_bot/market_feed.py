@@ -4,7 +4,6 @@ What is said on the line, and when it counts as dead or late, is `feed_line`'s. 
 a little longer than the one before, and starts from snapshots.
 """
 
-import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import websocket
 from dora_bot.clock import MeasuredClock
 from dora_bot.events import FeedDown, FeedUp
 from dora_bot.feed_line import FeedLine, Redial
-from dora_bot.http_transport import checked_address
+from dora_bot.http_transport import checked_address, dial, tls_context
 from dora_bot.models import Instant
 from dora_bot.ports import Inbox
 from dora_bot.signing import Signer
@@ -43,6 +42,7 @@ class FeedSettings:
     jitter: Callable[[], float]
     snapshot_audit_s: float = 20.0
     backoff_s: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
+    ca_file: str = ""
 
 
 class MarketFeed:
@@ -51,8 +51,9 @@ class MarketFeed:
     def __init__(
         self, settings: FeedSettings, signer: Signer, clock: MeasuredClock, inbox: Inbox, rest: RestReader
     ) -> None:
-        """Raises `ConfigError` for an address that is not allowed."""
-        self._path = checked_address(settings.url, settings.allowed_hosts, "ws").path
+        """Raises `ConfigError` for an address that is not allowed, or a ``ca_file`` that is no good."""
+        self._tls = tls_context(settings.ca_file)
+        self._address = checked_address(settings.url, settings.allowed_hosts, "ws")
         self._settings = settings
         self._signer = signer
         self._clock = clock
@@ -153,17 +154,15 @@ class MarketFeed:
 
     def _connect(self) -> websocket.WebSocket:
         now = self._clock.now()
-        headers = self._signer.headers("GET", self._path, now.exchange_ms)
-        connection = _BufferedWebSocket(
-            sslopt={"cert_reqs": ssl.CERT_REQUIRED}, enable_multithread=False, skip_utf8_validation=True
-        )
+        headers = self._signer.headers("GET", self._address.path, now.exchange_ms)
+        connection = _BufferedWebSocket(enable_multithread=False, skip_utf8_validation=True)
         connection.connect(  # type: ignore[no-untyped-call]  # websocket-client leaves this one untyped
             self._settings.url,
             header=headers,
             timeout=CONNECT_S,
             redirect_limit=0,
             suppress_origin=True,
-            http_no_proxy=["*"],
+            socket=dial(self._address, self._tls, CONNECT_S),
         )
         connection.settimeout(_READ_S)
         return connection

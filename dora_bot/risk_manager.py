@@ -119,6 +119,8 @@ class _Tally:
 
     def __init__(self, view: View) -> None:
         self.exposure_e6 = view.exposure_e6
+        self._live = {t: sum(o.live for o in m.orders) for t, m in view.markets.items()}
+        self.orders = sum(self._live.values()) + len(view.stray_orders)
         self._events = events_of(view.markets.values())
         self._ends: dict[str, Ends] = {}
         self._placed: dict[str, list[Open]] = {}
@@ -142,6 +144,10 @@ class _Tally:
         known = [changed if changed and m is market else self._ends_of(m) for m in members]
         return event_loss_e6(known, exclusive=is_exclusive(members))
 
+    def live(self, ticker: str) -> int:
+        """How many orders may rest in the market."""
+        return self._live[ticker]
+
     def ends_with(self, case: "_Case") -> Ends:
         replaced = case.action.client_order_id if case.replaced else ""
         return ends(case.market.position, [*self.resting(case.market, replaced), case.at_worst])
@@ -157,6 +163,8 @@ class _Tally:
             self._amended[case.action.client_order_id] = case.at_worst
         else:
             self._placed.setdefault(case.market.ticker, []).append(case.at_worst)
+            self._live[case.market.ticker] += 1
+            self.orders += 1
         self._ends[case.market.ticker] = after
         self.exposure_e6 += self.event_loss_e6(case.market) - before
 
@@ -217,6 +225,24 @@ def check_sanity(case: _Case) -> str:
         return f"price {price_text(price)} is outside price_min..price_max"
     if not 0 < case.remaining_e2 <= max(config.quote_size_e2, case.replaced[2] if case.replaced else 0):
         return f"size {count_text(case.remaining_e2)} is not in 0.01..quote_size"
+    return ""
+
+
+def check_ceilings(case: _Case) -> str:
+    """Nothing outside the machine's absolute limits leaves, whatever strategy and configuration ask for."""
+    side, price, count = case.at_worst
+    limits = case.view.ceilings
+    at_risk_e6 = (price if side is Side.BID else ONE_E4 - price) * count
+    if not limits.price_min_e4 <= case.action.price_e4 <= limits.price_max_e4:
+        return f"price {price_text(case.action.price_e4)} is outside the ceilings' band"
+    if count > limits.max_order_contracts_e2:
+        return f"size {count_text(count)} is above the ceiling of {count_text(limits.max_order_contracts_e2)}"
+    if at_risk_e6 > limits.max_order_notional_e6:
+        return f"${money_text(at_risk_e6)} in one order, above the ceiling of ${money_text(limits.max_order_notional_e6)}"
+    if case.replaced is None and case.tally.live(case.market.ticker) >= limits.max_orders_per_market:
+        return f"{limits.max_orders_per_market} orders in the market already, which is the ceiling"
+    if case.replaced is None and case.tally.orders >= limits.max_orders:
+        return f"{limits.max_orders} orders already, which is the ceiling"
     return ""
 
 
@@ -281,6 +307,7 @@ def check_exposure(case: _Case) -> str:
 
 CHECKS: tuple[Callable[[_Case], str], ...] = (
     check_sanity,
+    check_ceilings,
     check_market_open,
     check_reduce_only,
     check_self_cross,

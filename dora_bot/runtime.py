@@ -11,17 +11,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from dora_bot import __version__
+from dora_bot.ceilings import Ceilings
 from dora_bot.config import Settings
-from dora_bot.errors import DoraError, LeaseLost, RateLimited
+from dora_bot.errors import ConfigError, DoraError, LeaseLost, RateLimited
 from dora_bot.exit_codes import ExitCode
 from dora_bot.kill import OWN_IDS, STOP, Swept
-from dora_bot.models import Instant
+from dora_bot.models import Balance, Instant
 from dora_bot.own_orders import OrderState
 from dora_bot.parts import Parts
 from dora_bot.status import end_lines, status
 from dora_bot.stop_signals import StopSignals
 from dora_bot.threads import Loop
 from dora_bot.tick_report import TickReport
+from dora_bot.units import money_text
 
 STOP_TICKS_MS = 3_000
 SWEEP_S = 10.0
@@ -80,6 +83,7 @@ class Runtime:
         if p.socket:
             p.socket.start()
         account, _ = p.threads.both(lambda: p.risk.read_account(now), lambda: p.keeper.start(now))
+        require_bankroll(account.balance, p.keeper.ceilings)
         p.bot.observe([*p.bot.inbox.drain(), account], p.clock.now())
         p.bot.write_down(p.bot.state.take_rows(), now)
         p.bot.published = p.bot.state.view(p.clock.now())
@@ -103,6 +107,10 @@ class Runtime:
             extra={
                 "action": "start",
                 "env": self.settings.env,
+                "version": __version__,
+                "exchange": self.settings.kalshi_rest_url,
+                "table_prefix": self.settings.table_prefix,
+                "subaccount": self.settings.kalshi_subaccount,
                 "ceilings": p.keeper.ceilings.source,
                 **p.plan(),
             },
@@ -151,7 +159,12 @@ class Runtime:
         if view is None:
             return
         try:
-            details = {"ticks": Decimal(p.bot.ticks), "env": self.settings.env}
+            details = {
+                "ticks": Decimal(p.bot.ticks),
+                "env": self.settings.env,
+                "version": __version__,
+                "ceilings": p.keeper.ceilings.source,
+            }
             p.store.beat(p.state_dir.instance_id, now.exchange_ms, details)
         except DoraError as error:
             p.telemetry.problem("heartbeat", error)
@@ -271,6 +284,16 @@ class Runtime:
             self.parts.telemetry.problem(what, error)
             self.exit_code = self.exit_code or ExitCode.FAILED
             return f"failed: {error}"
+
+
+def require_bankroll(balance: Balance, ceilings: Ceilings) -> None:
+    """Raises `ConfigError` if the account holds more cash than the ceilings allow to be put at risk."""
+    most = ceilings.bankroll_e6
+    if most is not None and balance.total_e6 > most:
+        raise ConfigError(
+            f"the account holds ${money_text(balance.total_e6)}, more than the ceilings' bankroll of "
+            f"${money_text(most)}; move the rest out of this (sub)account"
+        )
 
 
 def print_line(report: TickReport) -> None:

@@ -26,10 +26,10 @@ class StateDir:
         self._lock = lock
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Create the directory where needed and lock it.
+    def open(cls, path: Path, env: str) -> Self:
+        """Create the directory where needed and lock it. It is the environment's (``paper``, ``live`` …) that used it first.
 
-        Raises `ConfigError` if another process holds it or it cannot be written.
+        Raises `ConfigError` if another process holds it, it cannot be written, or it is another environment's.
         """
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -42,6 +42,11 @@ class StateDir:
             lock.truncate()
             lock.write(f"{os.getpid()}\n")
             lock.flush()
+            if (owner := _first(path / "environment", env)) != env:
+                lock.close()
+                raise ConfigError(
+                    f"state directory {path} belongs to the environment {owner}, not {env}; set DORA_STATE_DIR"
+                )
             return cls(path, lock, _instance_id(path))
         except BlockingIOError as error:
             lock.seek(0)
@@ -104,13 +109,16 @@ def is_held(path: Path) -> bool:
 
 
 def _instance_id(path: Path) -> str:
-    file = path / "instance"
+    return _first(path / "instance", uuid.uuid4().hex[:12])
+
+
+def _first(file: Path, text: str) -> str:
+    """What the file holds since it was first asked for, which is ``text`` now."""
     try:
         return file.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
-        name = uuid.uuid4().hex[:12]
-        _replace(file, name.encode())
-        return name
+        _replace(file, text.encode())
+        return text
 
 
 def _replace(file: Path, content: bytes) -> None:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from dora_bot import own_orders, valuation
 from dora_bot.accounting import apply_fill, apply_settlement
+from dora_bot.ceilings import Ceilings
 from dora_bot.config import GlobalConfig, MarketConfig, disabled
 from dora_bot.events import (
     BookDelta,
@@ -53,7 +54,7 @@ from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.records import FillRow, Row, SettlementRow
 from dora_bot.refusals import Refusals
 from dora_bot.reopening import Reopening
-from dora_bot.views import ConfigChanged, MarketView, View
+from dora_bot.views import PAPER_CEILINGS, ConfigChanged, MarketView, View
 
 CLOSE_MARGIN_MS = 60_000
 """No quote of ours rests from this long before the close on: afterwards cancels are refused (FAULTS B14)."""
@@ -72,7 +73,8 @@ class Restored:
 
 
 class StateManager:
-    def __init__(self, own_prefix: str, restored: Restored) -> None:
+    def __init__(self, own_prefix: str, restored: Restored, ceilings: Ceilings = PAPER_CEILINGS) -> None:
+        self._ceilings = ceilings
         self.books = Books()
         self.orders = OrderStore(own_prefix, restored.orders, restored.amends)
         self.positions: dict[str, Position] = dict(restored.positions)
@@ -293,6 +295,7 @@ class StateManager:
                 o for t, orders in by_ticker.items() if t not in views for o in orders if o.live
             ),
             disputed=self.disputed,
+            ceilings=self._ceilings,
         )
 
     def _config_of(self, ticker: str) -> MarketConfig:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
+from dora_bot.ceilings import Ceilings
 from dora_bot.config import GlobalConfig, MarketConfig
 from dora_bot.models import (
     BookView,
@@ -16,6 +18,8 @@ from dora_bot.models import (
 )
 from dora_bot.own_orders import OwnOrder
 from dora_bot.valuation import Day, Peak
+
+PAPER_CEILINGS: Final = Ceilings()
 
 
 class Posture(IntEnum):
@@ -91,6 +95,7 @@ class View:
     stray_orders: tuple[OwnOrder, ...] = ()
     closed: str = ""
     unchecked: frozenset[str] = frozenset()
+    ceilings: Ceilings = PAPER_CEILINGS
     disputed: Mapping[str, str] = field(default_factory=dict)
 
     @property

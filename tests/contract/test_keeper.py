@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dora_bot.config import Ceilings
+from dora_bot.ceilings import Ceilings
 from dora_bot.config_store import ConfigStore
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import ConfigError, ExchangeUnreachable

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from dora_bot.ceilings import Ceilings
 from dora_bot.cli import main
 from dora_bot.clock import SystemClock
-from dora_bot.config import Ceilings, Settings
+from dora_bot.config import Settings
 from dora_bot.config_editor import ConfigEditor
 from dora_bot.config_store import GLOBAL_CONFIG
 from dora_bot.doctor import examine
@@ -264,7 +265,7 @@ def test_a_halt_where_no_bot_has_run_says_so_and_keeps_what_is_in_force_elsewher
     assert code == 0
     assert any(f"no bot has run with DORA_STATE_DIR={environment}" in line for line in told)
     assert {halt.reason for halt in StateStore(db).risk_state().halts} == {"daily loss limit", "news"}
-    with StateDir.open(environment):
+    with StateDir.open(environment, "paper"):
         told = dora("halt", "--reason", "news")[2]
     assert not any("no bot has run" in line for line in told)
     for name in ("H1", "H2"):
@@ -379,7 +380,7 @@ def test_the_last_status_of_a_dead_bot_is_not_taken_for_its_present(dora: Dora, 
         "halts": [],
         "open_orders": [{}],
     }
-    with StateDir.open(environment) as state_dir:
+    with StateDir.open(environment, "paper") as state_dir:
         state_dir.publish_status(json.dumps(last).encode())
         assert dora("status", "--json")[1] == [last]
     (found,) = dora("status", "--json")[1]

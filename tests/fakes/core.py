@@ -6,7 +6,8 @@ from itertools import count
 from types import MappingProxyType
 from typing import Any
 
-from dora_bot.config import Ceilings, GlobalConfig, MarketConfig, global_config, market_config
+from dora_bot.ceilings import Ceilings
+from dora_bot.config import GlobalConfig, MarketConfig, global_config, market_config
 from dora_bot.events import BookSnapshot
 from dora_bot.exposure import ends, losses_e6, open_size
 from dora_bot.models import (

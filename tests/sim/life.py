@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, cast
 
-from dora_bot.config import Ceilings
+from dora_bot.ceilings import Ceilings
 from dora_bot.config_store import ConfigStore
 from dora_bot.errors import DoraError, StoreError
 from dora_bot.execution import Executor

@@ -124,12 +124,22 @@ def test_an_unknown_variable_is_named(refusal: Refusal, monkeypatch: pytest.Monk
     assert "DORA_KALSHI_KEY_ID" in line
 
 
-@pytest.mark.parametrize("how", ["flag", "environment"])
-def test_live_trading_is_refused(how: str, refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
-    if how == "environment":
-        monkeypatch.setenv("DORA_ENV", "live")
-    line = refusal(2, "run", *(["--live"] if how == "flag" else []))
-    assert "live trading is refused until" in line
+@pytest.mark.parametrize(
+    ("env", "flags", "said"),
+    [
+        ("live", [], "say so with `dora run --live` as well"),
+        ("paper", ["--live"], "needs DORA_ENV=live; it is paper"),
+        ("demo", ["--live"], "needs DORA_ENV=live; it is demo"),
+        ("live", ["--live"], "DORA_CEILINGS_PATH is required for live trading"),
+    ],
+)
+def test_each_switch_of_live_trading_alone_is_refused(
+    env: str, flags: list[str], said: str, refusal: Refusal, monkeypatch: pytest.MonkeyPatch, key_file: Path
+) -> None:
+    monkeypatch.setenv("DORA_ENV", env)
+    monkeypatch.setenv("DORA_KALSHI_KEY_ID", "key-1")
+    monkeypatch.setenv("DORA_KALSHI_PRIVATE_KEY_PATH", str(key_file))
+    assert said in refusal(2, "run", *flags)
 
 
 def test_without_an_exchange_the_remedy_is_told(refusal: Refusal) -> None:

@@ -1,19 +1,16 @@
 """Every config value is checked, bounded and named when it is wrong; what a console types is understood or refused."""
 
-import hashlib
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_bot.config import Ceilings, MarketConfig, Settings, global_config, market_config
+from dora_bot.ceilings import Ceilings
+from dora_bot.config import MarketConfig, Settings, global_config, market_config
 from dora_bot.errors import ConfigError
 from tests.fakes.core import GLOBAL_ITEM, ITEM
-
-LIMITS = "max_contracts_per_market = 5\nmax_total_exposure = 1\nmax_markets = 1\n"
 
 
 def parsed(**changes: Any) -> MarketConfig:
@@ -73,8 +70,8 @@ def test_stray_spaces_around_names_and_words_are_no_edit() -> None:
         ({"quote_size": "0.001"}, "more than 2 decimals"),
         ({"max_inventory_yes": -1}, "max_inventory_yes"),
         ({"max_inventory_no": -1}, "max_inventory_no"),
-        ({"max_inventory_yes": 10_000}, "max_inventory_yes exceeds the ceiling of 1000 contracts"),
-        ({"max_inventory_no": "1000.01"}, "max_inventory_no exceeds the ceiling of 1000 contracts"),
+        ({"max_inventory_yes": 10_000}, "max_inventory_yes exceeds the ceiling of 1000.00 contracts"),
+        ({"max_inventory_no": "1000.01"}, "max_inventory_no exceeds the ceiling of 1000.00 contracts"),
         ({"inventory_skew_factor": "NaN"}, "inventory_skew_factor"),
         ({"inventory_skew_factor": -1}, "inventory_skew_factor"),
         ({"inventory_skew_factor": "abc"}, "inventory_skew_factor"),
@@ -215,30 +212,45 @@ def test_without_an_address_or_a_key_the_remedy_is_said() -> None:
     Settings.from_environ({**ADDRESSES, **KEYS}).require_exchange()
 
 
-def test_ceilings_come_from_their_file_and_live_trading_demands_one(tmp_path: Path) -> None:
-    assert Settings.from_environ({}).ceilings() == Ceilings()
-    with pytest.raises(ConfigError, match="DORA_CEILINGS_PATH"):
-        Settings.from_environ({"DORA_ENV": "live"}).ceilings()
-    path = tmp_path / "ceilings.toml"
-    path.write_text("max_contracts_per_market = 12.5\nmax_total_exposure = 30\nmax_markets = 4\n")
-    read = Settings.from_environ({"DORA_CEILINGS_PATH": str(path)}).ceilings()
-    assert read.source == f"{path} sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"
-    assert read == Ceilings(1_250, 30_000_000, 4)
-
-
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("env", "prefix"),
     [
-        (None, "No such file"),
-        ("max_contracts_per_market = ", "ceilings.toml"),
-        ("max_contracts_per_market = 1\nmax_markets = 1\n", "max_total_exposure is missing"),
-        (f"{LIMITS}max_total_exposur = 1", "max_total_exposur is not a known limit"),
-        ('max_contracts_per_market = "x"\nmax_total_exposure = 1\nmax_markets = 1\n', "ceilings.toml"),
+        ("paper", "dora_"),
+        ("demo", "dora_paper_"),
+        ("live", "dora_demo_"),
+        ("live", "mine_"),
+        ("demo", "my_live_"),
     ],
 )
-def test_a_ceilings_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
-    path = tmp_path / "ceilings.toml"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(ConfigError, match=said):
-        Settings.from_environ({"DORA_CEILINGS_PATH": str(path)}).ceilings()
+def test_tables_of_another_environment_are_refused(env: str, prefix: str) -> None:
+    """Play money and real money never meet in one table (S21)."""
+    with pytest.raises(
+        ConfigError, match=f"DORA_TABLE_PREFIX '{prefix}' is not one of the environment {env}"
+    ):
+        Settings.from_environ({"DORA_ENV": env, "DORA_TABLE_PREFIX": prefix})
+
+
+def test_each_environment_takes_tables_of_ones_own() -> None:
+    for env, prefix in (("paper", "mine_"), ("demo", "mine_"), ("live", "my_live_")):
+        settings = Settings.from_environ({"DORA_ENV": env, "DORA_TABLE_PREFIX": prefix})
+        assert settings.table_prefix == prefix
+
+
+def test_live_trading_goes_by_tls_only() -> None:
+    plain = {"DORA_ENV": "live", "DORA_KALSHI_REST_URL": "http://127.0.0.1:1/trade-api/v2", **KEYS}
+    with pytest.raises(ConfigError, match="https:// and wss://"):
+        Settings.from_environ(plain).require_exchange()
+    Settings.from_environ({"DORA_ENV": "live", **KEYS}).require_exchange()
+
+
+def test_live_trading_signs_for_the_hosts_of_the_ceilings_only() -> None:
+    live = Settings.from_environ({"DORA_ENV": "live"})
+    assert live.signed_hosts == frozenset()
+    with pytest.raises(ConfigError, match=r"names no \[hosts\]"):
+        live.trusted_hosts(Ceilings())
+    assert live.trusted_hosts(Ceilings(hosts={"one.example": ("k",)})) == {"one.example"}
+    demo = Settings.from_environ({"DORA_ENV": "demo"})
+    for host in demo.signed_hosts:
+        with pytest.raises(ConfigError, match="a host of the demo venue"):
+            live.trusted_hosts(Ceilings(hosts={host: ("k",)}))
+    assert demo.trusted_hosts(Ceilings(hosts={"one.example": ("k",)})) == demo.signed_hosts

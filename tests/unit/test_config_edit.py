@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dora_bot.config import Ceilings
+from dora_bot.ceilings import Ceilings
 from dora_bot.config_edit import (
     changes_between,
     covers,

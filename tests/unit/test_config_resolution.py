@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dora_bot.config import Ceilings
+from dora_bot.ceilings import Ceilings
 from dora_bot.config_resolution import Resolution, is_template, resolve
 from dora_bot.models import Market, MarketStatus
 from tests.fakes.core import GLOBAL_ITEM, ITEM, limits, market

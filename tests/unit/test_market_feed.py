@@ -14,6 +14,7 @@ from dora_bot.models import Instant
 from dora_bot.signing import Signer
 from tests.fakes import keys
 from tests.fakes.gathering_inbox import GatheringInbox
+from tests.fakes.loopback_http import LoopbackHttp, reply
 from tests.fakes.loopback_ws import PING, PONG, Json, Line, LoopbackWs
 
 LOOPBACK = frozenset({"127.0.0.1"})
@@ -240,6 +241,37 @@ def test_an_address_that_must_not_see_a_signature_is_refused(url: str) -> None:
     settings = FeedSettings(url, LOOPBACK, lambda: 0.5)
     with pytest.raises(ConfigError):
         MarketFeed(settings, Signer("k", keys.ed25519_pem()), SystemClock(), GatheringInbox(), Rest())
+
+
+def answering(line: Line) -> None:
+    Exchange(line).serve()
+
+
+def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with feeding(LoopbackWs(answering), A) as (_, inbox):
+        assert inbox.until(lambda seen: of(seen, FeedUp) == 1)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """The signed upgrade goes to the host of the settings and to no other."""
+    with LoopbackWs(answering) as elsewhere:
+        moved = reply(302, headers=f"Location: {elsewhere.url}\r\n")
+        with LoopbackHttp(lambda _request: moved) as server:
+            settings = FeedSettings(f"ws://127.0.0.1:{server.port}/x", LOOPBACK, lambda: 0.5, 60.0, (0.01,))
+            feed = MarketFeed(
+                settings, Signer("k", keys.ed25519_pem()), SystemClock(), GatheringInbox(), Rest()
+            )
+            feed.start()
+            give_up = time.monotonic() + 10
+            while len(server.received) < 3 and time.monotonic() < give_up:
+                time.sleep(0.01)
+            feed.stop()
+            assert len(server.received) >= 3
+        assert elsewhere.upgrades == []
 
 
 def test_plain_ws_is_for_loopback_only() -> None:
