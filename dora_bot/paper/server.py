@@ -91,6 +91,7 @@ class TradingServer:
         except Dropped as dropped:
             venue.journal.record("dropped", venue.now_ms(), request=number, how=dropped.how)
             await swallow(request, dropped.how)
+            venue.journal.record("gone", venue.now_ms(), request=number)
             return web.Response()
         if after_s:
             await asyncio.sleep(after_s)

@@ -1,4 +1,7 @@
-"""A door before a server on loopback: open it forwards connections, shut it cuts them and refuses new ones."""
+"""A door before a server on loopback: open it forwards connections, shut it cuts them and turns new ones away.
+
+Shut, it takes a new connection and ends it at once. Gone, nobody listens on its port, which stays ours all the same.
+"""
 
 import contextlib
 import socket
@@ -19,8 +22,7 @@ class Gate:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.refused = 0
-        self._thread = threading.Thread(target=self._serve, name="gate", daemon=True)
-        self._thread.start()
+        self._start()
 
     def shut(self) -> None:
         with self._lock:
@@ -29,9 +31,21 @@ class Gate:
         for link in links:
             _end(link)
 
+    def leave(self) -> None:
+        """Be gone: connections are cut, and new ones refused by the system, until `open`."""
+        self.shut()
+        _end(self._listener)
+        self._thread.join(5.0)
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", self.port))
+
     def open(self) -> None:
         with self._lock:
             self._is_open = True
+        if not self._thread.is_alive():
+            self._listener.listen()
+            self._start()
 
     def __enter__(self) -> Self:
         return self
@@ -40,6 +54,10 @@ class Gate:
         _end(self._listener)
         self._thread.join(5.0)
         self.shut()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._serve, name="gate", daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):  # the listener was closed: that is how it ends
