@@ -23,6 +23,8 @@ CONFIG_MS = 3_000
 SCAN_MS = 60_000
 CATALOG_MS = 15_000
 STATUS_MS = 5_000
+PAUSED_MS = 10_000
+"""A pause is looked at no more often than this: nobody can trade before it ends, and everybody asks (FAULTS F07)."""
 GROUPS_MS = 1_000
 SCHEDULE_MS = 600_000
 LIMITS_MS = 600_000
@@ -91,13 +93,13 @@ class Keeper:
         for job in self.jobs:
             if now.mono_ms < job.due_ms:
                 continue
-            job.due_ms = now.mono_ms + job.every_ms
             try:
                 job.run(now)
                 job.last_ok_ms, job.error = now.mono_ms, ""
             except DoraError as error:
                 job.error = str(error)
                 self.on_problem(job.name, error)
+            job.due_ms = now.mono_ms + job.every_ms
 
     def start(self, now: Instant) -> None:
         """The first round: without config, metadata and status nothing may start, so their failures count.
@@ -198,7 +200,10 @@ class Keeper:
             return [] if known is None else [replace(known, status=MarketStatus.UNKNOWN)]
 
     def read_status(self, _now: Instant) -> None:
-        self.inbox.post(StatusChanged(self.reader.get_exchange_status()))
+        status = self.reader.get_exchange_status()
+        open_now = status.active and status.trading
+        next(job for job in self.jobs if job.name == "status").every_ms = STATUS_MS if open_now else PAUSED_MS
+        self.inbox.post(StatusChanged(status))
 
     def audit_books(self, now: Instant) -> None:
         """Hold the feed's books against the exchange's REST surface, which no frame of the feed could spoil."""

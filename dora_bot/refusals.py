@@ -1,6 +1,8 @@
 """Cooling down: a market whose orders the exchange refuses gets a rest before the next try."""
 
-from dora_bot.models import Cancel, Instant, Outcome, OutcomeKind
+from collections import deque
+
+from dora_bot.models import Amend, Cancel, Instant, Outcome, OutcomeKind, Place, Side
 
 COOL_MS = 1_000
 """After one refusal: time for a newer book, so that the next try is not the same one."""
@@ -13,11 +15,18 @@ _LONG = frozenset({"insufficient_balance", "available_balance_too_low"})
 _PAUSE = frozenset({"trading_is_paused", "exchange_is_paused"})
 PAUSE_MS = 3_000
 
+CROSSED = "post_only_cross"
+"""A code of its own in the exchange's vocabulary, but seen as ``invalid_order`` with the details ``post only cross``."""
+CROSSES = 3
+MINUTE_MS = 60_000
+"""A side may be refused as crossing this often a minute (FAULTS F08): the book that it is quoted on is not the truth."""
+
 
 class Refusals:
     """Per market: how many exposure writes were refused in a row, and until when it rests."""
 
     def __init__(self) -> None:
+        self._crosses: dict[tuple[str, Side], deque[int]] = {}
         self._in_a_row: dict[str, int] = {}
         self._rest: dict[str, tuple[int, str]] = {}
 
@@ -33,12 +42,20 @@ class Refusals:
             rest = COOL_MS
             if outcome.code in _PAUSE:
                 rest = PAUSE_MS
+            if CROSSED in (outcome.code, outcome.detail.rpartition(": ")[2].replace(" ", "_")):
+                rest = max(rest, self._crossed(outcome.action, now))
             if count >= FREEZE_AFTER or outcome.code in _LONG:
-                rest = FREEZE_MS
+                rest = max(rest, FREEZE_MS)
             self._rest[ticker] = (
                 now.mono_ms + rest,
                 f"cooling down after {outcome.code} {outcome.detail}".strip(),
             )
+
+    def _crossed(self, action: Place | Amend, now: Instant) -> int:
+        """How long the market rests for this: until the first of the last three is a minute ago."""
+        times = self._crosses.setdefault((action.ticker, action.side), deque(maxlen=CROSSES))
+        times.append(now.mono_ms)
+        return times[0] + MINUTE_MS - now.mono_ms if len(times) == CROSSES else 0
 
     def resting(self, ticker: str, now: Instant) -> str:
         """Why the market rests now, empty if it does not."""

@@ -17,6 +17,7 @@ from dora_bot.keeper import (
     CATALOG_MS,
     CHECK_MS,
     CONFIG_MS,
+    PAUSED_MS,
     QUEUE_MS,
     SCAN_MS,
     STATUS_MS,
@@ -260,6 +261,16 @@ def test_a_pause_of_the_exchange_is_told_within_seconds(bench: Bench) -> None:
     paused = ExchangeStatus(active=True, trading=False)
     bench.exchange.status = paused
     assert StatusChanged(paused) in bench.step(STATUS_MS)
+
+
+def test_a_pause_is_looked_at_half_as_often(bench: Bench) -> None:
+    bench.start()
+    bench.exchange.status = ExchangeStatus(active=True, trading=False)
+    bench.step(STATUS_MS)
+    assert not any(isinstance(e, StatusChanged) for e in bench.step(PAUSED_MS - 1))
+    bench.exchange.status = ExchangeStatus(active=True, trading=True)
+    assert StatusChanged(bench.exchange.status) in bench.step(1)
+    assert any(isinstance(e, StatusChanged) for e in bench.step(STATUS_MS))
 
 
 def test_books_that_rest_has_not_agreed_with_are_read_until_it_does(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from tests.fakes.manual_clock import NOON_MS
 PLACE = Place("c1", T, Side.BID, 4_000, 100, NOON_MS, 0)
 
 
-def outcome(kind: OutcomeKind = OutcomeKind.REFUSED, code: str = "post_only_cross") -> Outcome:
+def outcome(kind: OutcomeKind = OutcomeKind.REFUSED, code: str = "invalid_order") -> Outcome:
     return Outcome(PLACE, kind, code=code)
 
 
@@ -26,7 +26,7 @@ def test_one_refusal_rests_the_market_for_a_second() -> None:
     assert rest_after(outcome()) == COOL_MS
     refusals = Refusals()
     refusals.note(outcome(), NOW)
-    assert "post_only_cross" in refusals.resting(T, later(COOL_MS - 1))
+    assert "invalid_order" in refusals.resting(T, later(COOL_MS - 1))
     assert refusals.resting("KXB", NOW) == ""
 
 
@@ -60,3 +60,20 @@ def test_cancels_neither_count_nor_begin_the_count_anew() -> None:
     refused, taken = (Outcome(withdrawn, kind) for kind in (OutcomeKind.REFUSED, OutcomeKind.ACCEPTED))
     assert rest_after(refused) == 0
     assert rest_after(*[outcome()] * (FREEZE_AFTER - 1), taken, outcome()) == FREEZE_MS
+
+
+SEEN = Outcome(PLACE, OutcomeKind.REFUSED, code="invalid_order", detail="invalid order: post only cross")
+"""As the exchange answers; the other form is in its list of codes."""
+
+
+@pytest.mark.parametrize("crossed", [SEEN, outcome(code="post_only_cross")])
+def test_a_side_that_crosses_three_times_rests_until_the_first_is_a_minute_ago(crossed: Outcome) -> None:
+    refusals = Refusals()
+    for at_ms in (0, 20_000):
+        refusals.note(crossed, later(at_ms))
+        assert refusals.resting(T, later(at_ms + COOL_MS)) == ""
+    refusals.note(crossed, later(30_000))
+    assert refusals.resting(T, later(59_999))
+    assert refusals.resting(T, later(60_000)) == ""
+    refusals.note(crossed, later(61_000))
+    assert refusals.resting(T, later(79_999))
