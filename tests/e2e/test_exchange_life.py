@@ -89,7 +89,7 @@ def test_an_exchange_pause_is_waited_out(rig: Rig) -> None:
     rig.run(lambda v: v.engine.pause("exchange", v.now_ms(), on=True))
     rig.until_status("PAUSED", lambda s: s["posture"] == "PAUSED", 7.0)
     rig.run(lambda v: v.engine.pause("exchange", v.now_ms(), on=False))
-    rig.until_status("RUN", lambda s: s["posture"] == "RUN", 13.0)  # the status, then the account
+    rig.until_status("RUN", lambda s: s["posture"] == "RUN", 18.0)  # the status every 10 s, then the account
     rig.quoting(OPEN, PAUSES, seconds=10.0)
     assert rig.bot.alive
 

@@ -308,6 +308,7 @@ def test_a_fill_that_overtakes_the_create_reply_is_booked_once_under_its_order(c
     rig.until_status("the fills counted", lambda s: len(s["fills"]) >= min(fills, 10), 10.0)
     until("two rows", lambda: booked_under(rig, create) == 2, 10.0)
     case.measured("B10", time.monotonic() - begun)
+    assert booked_under(rig, create) == 2
 
 
 def booked_under(rig: Rig, create: Request) -> int:

@@ -84,6 +84,7 @@ ALL_WRITES = [CREATE_WRITE, AMEND_WRITE, CANCEL_WRITE, DECREASE_WRITE]
         (200, b'{"order_id":"\xff"}', UNKNOWN, "unreadable_reply"),
     ],
 )
+@pytest.mark.fault("F10")
 def test_replies_that_mean_the_same_for_every_write(
     write: Write, status: int, body: bytes, kind: OutcomeKind, code: str
 ) -> None:
@@ -122,6 +123,7 @@ def test_a_2xx_that_is_not_about_our_order_or_not_whole_is_unknown(change: dict[
 @pytest.mark.parametrize(
     ("write", "kind"), [(CREATE_WRITE, REFUSED), (AMEND_WRITE, UNKNOWN), (CANCEL_WRITE, UNKNOWN)]
 )
+@pytest.mark.fault("F18")
 def test_404_proves_something_for_a_create_only(write: Write, kind: OutcomeKind) -> None:
     action, read = write
     assert read(action, 404, error("not_found", "not found")).kind is kind
