@@ -14,7 +14,7 @@ from dora_bot.errors import StoreError
 from dora_bot.events import AccountRead, BookLost, GroupsChanged
 from dora_bot.execution import Executor
 from dora_bot.models import AccountLimits, Instant
-from dora_bot.order_diff import OrderLease, diff, outran, withdraw
+from dora_bot.order_diff import OrderLease, diff, outran, pulse, withdraw
 from dora_bot.ports import Clock, Feed, HaltLatch, Inbox, Journal, Telemetry
 from dora_bot.reconcile import Reconciler
 from dora_bot.records import FillRow, Row
@@ -133,7 +133,7 @@ class Bot:
         wanted = withdraw(view.stray_orders, now)
         for ticker, market in view.markets.items():
             wanted += diff(decided[ticker].quotes, market, self.lease, self.next_id, now)
-        return wanted
+        return wanted + pulse(view, wanted, self.lease, now)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Tick on a fixed beat until told to stop; late ticks are skipped, never caught up in a burst."""

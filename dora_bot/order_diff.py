@@ -6,7 +6,7 @@ renewed by an expiry-only amend, which keeps the queue place. An unchanged state
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dora_bot.config import MarketConfig
 from dora_bot.models import (
@@ -19,7 +19,7 @@ from dora_bot.models import (
     Side,
 )
 from dora_bot.own_orders import OrderState, OwnOrder
-from dora_bot.views import MarketView
+from dora_bot.views import MarketView, View
 from dora_bot.write_budget import Wanted, Worth, withdrawal
 
 RECANCEL_AFTER_MS = 1_000
@@ -27,6 +27,9 @@ RECANCEL_AFTER_MS = 1_000
 
 GROW_BELOW = 0.5
 """A quote is topped up to its wished size, at the price of its queue place, only below this share of it."""
+
+PULSE_MS = 15_000
+"""At least so often one of our orders is renewed: whoever watches from outside takes longer silence for death."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,25 @@ def withdraw(orders: Sequence[OwnOrder], now: Instant) -> list[Wanted]:
     return [Wanted(cancel(o, "market unknown or unconfigured")) for o in (*resting, *due)]
 
 
+def pulse(view: View, wanted: Sequence[Wanted], lease: OrderLease, now: Instant) -> list[Wanted]:
+    """One renewal before its time, if no order of ours was renewed or placed for a while (FAULTS S04)."""
+    resting = [
+        order
+        for market in view.markets.values()
+        for order in market.orders
+        if order.state is OrderState.RESTING and not market.frozen and not market.on_hold
+    ]
+    newest_ms = max((order.expiration_ms for order in resting), default=0)
+    if newest_ms - now.exchange_ms > lease.life_ms - PULSE_MS:
+        return []
+    busy = {item.action.client_order_id for item in wanted}
+    free = [order for order in resting if order.client_order_id not in busy]
+    if not free:
+        return []
+    oldest = min(free, key=lambda order: (order.expiration_ms, order.client_order_id))
+    return [Wanted(_amended(oldest, oldest.price_e4, oldest.remaining_e2, lease, now), Worth.EXPIRING)]
+
+
 def _choose(orders: list[OwnOrder], quote: Quote | None) -> tuple[OwnOrder | None, list[OwnOrder]]:
     """The resting order to work with (the one nearest to the wish), and the resting ones too many."""
     resting = [o for o in orders if o.state is OrderState.RESTING]
@@ -138,17 +160,7 @@ def _change(
     left_ms = order.expiration_ms - now.exchange_ms
 
     def amend(price_e4: int, remaining_e2: int, reason: str) -> Amend:
-        return Amend(
-            client_order_id=order.client_order_id,
-            order_id=order.order_id,
-            ticker=order.ticker,
-            side=order.side,
-            price_e4=price_e4,
-            total_e2=order.filled_e2 + remaining_e2,
-            expiration_ms=now.exchange_ms + lease.life_ms,
-            exchange_index=order.exchange_index,
-            reason=reason,
-        )
+        return replace(_amended(order, price_e4, remaining_e2, lease, now), reason=reason)
 
     if off > view.config.requote_tolerance_ticks or quote.forbids(order.price_e4):
         adverse = (order.price_e4 - quote.price_e4) * order.side.sign > 0
@@ -165,6 +177,20 @@ def _change(
         worth = Worth.EXPIRING if left_ms < lease.urgent_below_ms else Worth.RENEW
         return Wanted(amend(order.price_e4, remaining, "renew"), worth)
     return None
+
+
+def _amended(order: OwnOrder, price_e4: int, remaining_e2: int, lease: OrderLease, now: Instant) -> Amend:
+    return Amend(
+        client_order_id=order.client_order_id,
+        order_id=order.order_id,
+        ticker=order.ticker,
+        side=order.side,
+        price_e4=price_e4,
+        total_e2=order.filled_e2 + remaining_e2,
+        expiration_ms=now.exchange_ms + lease.life_ms,
+        exchange_index=order.exchange_index,
+        reason="renew",
+    )
 
 
 def outran(then: BookView, now: BookView, config: MarketConfig) -> bool:

@@ -144,13 +144,16 @@ def test_starting_the_bot_loads_neither_the_paper_exchange_nor_moto() -> None:
     assert run.stdout.strip() == "[]"
 
 
-def test_the_kill_path_stands_on_transport_and_signing_alone() -> None:
-    probe = "import sys, dora_bot.kill\nprint(*sorted(m for m in sys.modules if m.startswith('dora_bot.')))"
+@pytest.mark.parametrize("module", ["kill", "watchdog"])
+def test_the_kill_path_stands_on_transport_and_signing_alone(module: str) -> None:
+    probe = (
+        f"import sys, dora_bot.{module}\nprint(*sorted(m for m in sys.modules if m.startswith('dora_bot.')))"
+    )
     run = subprocess.run(
         [sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=True
     )
     vocabulary = layers_from("ports")
-    lean = {"kill", "signing", "http_transport", *(name for names in vocabulary for name in names)}
+    lean = {"kill", module, "signing", "http_transport", *(name for names in vocabulary for name in names)}
     assert set(run.stdout.split()) <= {f"dora_bot.{name}" for name in lean}
 
 

@@ -60,7 +60,7 @@ def test_the_first_tick_quotes_both_sides_and_writes_down_why() -> None:
 
 def test_an_unchanged_state_sends_no_message_and_reads_nothing(bench: Bench) -> None:
     rows = len(bench.journal.recorded())
-    for _ in range(40):
+    for _ in range(28):
         bench.tick()
     assert bench.exchange.calls == []
     assert bench.exchange.reads == []
@@ -75,6 +75,15 @@ def test_quotes_are_renewed_before_they_expire_and_nothing_else_is_sent(bench: B
     assert {a.reason for a in sent} == {"renew"}
     assert 8 <= len(sent) <= 12
     assert len(bench.exchange.resting()) == 2
+
+
+def test_some_order_is_renewed_every_twenty_seconds_so_that_a_watcher_sees_life(bench: Bench) -> None:
+    """FAULTS S04: the exchange's `last_update_time` of the newest order is what the watchdog judges by."""
+    life_ms = bench.bot.lease.life_ms
+    for _ in range(240):
+        bench.tick()
+        newest_ms = max(o.expiration_ms for o in bench.exchange.resting().values()) - life_ms
+        assert bench.clock.now().exchange_ms - newest_ms <= 20_000
 
 
 def test_a_book_that_moves_moves_the_quotes(bench: Bench) -> None:
