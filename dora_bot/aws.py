@@ -19,6 +19,9 @@ from botocore.exceptions import (
 
 from dora_bot.errors import ConfigError, DoraError, StoreError
 
+_LEGACY_ATTEMPTS = 5
+"""Of a client that was made without a word on retries."""
+
 
 def aws_client(service: str, *, attempts: int = 3, connect_s: float = 1.0, read_s: float = 2.0) -> Any:
     """A thread-safe client that follows the usual AWS variables, ``AWS_ENDPOINT_URL`` included.
@@ -39,6 +42,15 @@ def aws_client(service: str, *, attempts: int = 3, connect_s: float = 1.0, read_
         raise ConfigError(
             f"AWS: {error}; set AWS_REGION (and AWS_ENDPOINT_URL for `dora local-aws`)"
         ) from error
+
+
+def longest_call_ms(client: Any) -> int:
+    """How long a call of this client may take: every attempt to its timeouts, and the pauses between them."""
+    config = client.meta.config
+    attempts = int((config.retries or {}).get("total_max_attempts", _LEGACY_ATTEMPTS))
+    pauses_s = sum(2**at for at in range(attempts - 1))  # at most 1 s, 2 s, 4 s …
+    seconds = attempts * (config.connect_timeout + config.read_timeout) + pauses_s
+    return int(seconds * 1_000)
 
 
 def translated(what: str, error: ClientError | BotoCoreError) -> DoraError:

@@ -41,6 +41,7 @@ from dora_bot.recovery import Recovered, load_state, restored
 from dora_bot.rest_feed import RestFeed
 from dora_bot.risk_monitor import RiskMonitor
 from dora_bot.runtime import RunOptions, Runtime
+from dora_bot.service_manager import ServiceManager
 from dora_bot.signing import Signer
 from dora_bot.state_dir import StateDir
 from dora_bot.state_manager import StateManager
@@ -147,6 +148,7 @@ def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
         gate=gate,
         clients={"rest": base.client, **base.slow_clients},
         db=base.db,
+        manager=base.stack.enter_context(ServiceManager(options.notify_socket)),
     )
     return Runtime(parts, base.settings, options, signals)
 

@@ -4,6 +4,7 @@ Imports inside commands are on purpose: ``dora --help`` must not pay for boto3, 
 needs neither the exchange nor the embedded AWS.
 """
 
+import os
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -186,7 +187,8 @@ def run(
         from dora_bot.bootstrap import run_bot  # noqa: PLC0415  (see the module docstring)
         from dora_bot.runtime import RunOptions  # noqa: PLC0415  (see the module docstring)
 
-        options = RunOptions(seconds=seconds, ticks=ticks, observe=observe, json=json)
+        socket = os.environ.get("NOTIFY_SOCKET", "")
+        options = RunOptions(seconds, ticks, observe=observe, json=json, notify_socket=socket)
         return run_bot(settings, options, signals)
 
 

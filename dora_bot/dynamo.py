@@ -12,9 +12,10 @@ from typing import Any, Self
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from dora_bot.aws import aws_client, error_code, translated
+from dora_bot.aws import aws_client, error_code, longest_call_ms, translated
 from dora_bot.errors import ConfigError, StoreError
 from dora_bot.items import Item, Table
+from dora_bot.pulse import waiting
 
 _BATCH_READ, _BATCH_WRITE, _BATCH_ATTEMPTS = 100, 25, 3
 _PAGE = 500
@@ -80,6 +81,7 @@ class Dynamo:
         self.prefix = prefix
         self.client = client
         self.meter = meter or Meter(trust_reports="amazonaws.com" in client.meta.endpoint_url)
+        self._longest_ms = longest_call_ms(client)
         self._serializer = TypeSerializer()
         self._deserializer = TypeDeserializer()
 
@@ -236,7 +238,8 @@ class Dynamo:
         """One API call. Raises `ConfigError` for a missing table, `ConditionFailed`, or `StoreError`."""
         named = {"TableName": self.name(table)} if table else {}
         try:
-            return getattr(self.client, operation)(ReturnConsumedCapacity="TOTAL", **named, **parameters)
+            with waiting(self._longest_ms):
+                return getattr(self.client, operation)(ReturnConsumedCapacity="TOTAL", **named, **parameters)
         except ClientError as error:
             raise self._client_error(operation, error) from error
         except BotoCoreError as error:

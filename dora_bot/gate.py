@@ -9,7 +9,7 @@ from dora_bot.models import Instant
 class ExposureGate:
     """Implements `ports.Gate`: the lease's margin, the halts, and shutdown, each by its own word.
 
-    ``lease_margin_ms`` is checked on the monotonic clock; it must outlast the longest call (2 s).
+    ``hung`` names a thread that stands still; ``lease_margin_ms`` is checked on the monotonic clock; it must outlast the longest call (2 s).
     """
 
     def __init__(self, lease_margin_ms: Callable[[Instant], int], *, observe: bool = False) -> None:
@@ -19,6 +19,7 @@ class ExposureGate:
         self.halts = HaltsChanged(())
         self.stopping = False
         self.stalled = ""
+        self.hung = ""
 
     def refusal(self, now: Instant) -> str:
         if self._observe:
@@ -28,9 +29,11 @@ class ExposureGate:
         if self.halts.stops:
             first = self.halts.stops[0]
             return f"{first.hold.lower()}: {first.reason}"
-        return self.halts.tail(now.exchange_ms) or self.lease_ends(now)
+        return self.halts.tail(now.exchange_ms) or self.no_quotes(now)
 
-    def lease_ends(self, now: Instant) -> str:
+    def no_quotes(self, now: Instant) -> str:
+        if self.hung:
+            return self.hung
         margin = self._lease_margin_ms(now)
         return "" if margin >= CALL_MS else f"the lease has only {margin} ms left"
 

@@ -26,6 +26,7 @@ from requests.adapters import HTTPAdapter
 
 from dora_bot.errors import ConfigError, ExchangeUnreachable
 from dora_bot.hosts import LOOPBACK
+from dora_bot.pulse import waiting
 
 DEADLINE_S = 2.0
 MAX_REPLY_BYTES = 32_000_000
@@ -258,10 +259,13 @@ class HttpTransport:
     def call_all(self, calls: Sequence[Call]) -> list[Reply | Failure]:
         """All calls side by side, answers in their order; back within the deadline, whatever happens."""
         begun = self.clock.now().mono_ms
-        ticket_end = begun + round(self.deadline_s * 1000)
-        tickets = [_Ticket(ticket_end) for _ in calls]
-        futures = [self._pool.submit(self._perform, *pair) for pair in zip(calls, tickets, strict=True)]
-        return [self._wait(future, ticket, begun) for future, ticket in zip(futures, tickets, strict=True)]
+        deadline_ms = round(self.deadline_s * 1000)
+        tickets = [_Ticket(begun + deadline_ms) for _ in calls]
+        with waiting(deadline_ms):
+            futures = [self._pool.submit(self._perform, *pair) for pair in zip(calls, tickets, strict=True)]
+            return [
+                self._wait(future, ticket, begun) for future, ticket in zip(futures, tickets, strict=True)
+            ]
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

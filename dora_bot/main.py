@@ -121,7 +121,7 @@ class Bot:
             )
             self.state.apply(halts, now)
         stance = risk_manager.stance(view)
-        for reason in (self.stopping, self.undurable, self.executor.gate.lease_ends(now)):
+        for reason in (self.stopping, self.undurable, self.executor.gate.no_quotes(now)):
             if reason:
                 stance = Stance(min(stance.posture, Posture.PAUSED), (reason, *stance.reasons))
         return stance

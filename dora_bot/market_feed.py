@@ -17,10 +17,13 @@ from dora_bot.feed_line import FeedLine, Redial
 from dora_bot.http_transport import checked_address, dial, tls_context
 from dora_bot.models import Instant
 from dora_bot.ports import Inbox
+from dora_bot.pulse import Pulse, adopt, waiting
 from dora_bot.signing import Signer
 from dora_bot.wire_values import MAX_FRAME_BYTES
 
 CONNECT_S = 2.0
+UPGRADE_MS = 10_000
+"""Connecting, TLS and the upgrade together: each step of it waits `CONNECT_S` at most."""
 _READ_S = 0.1
 _READ_BYTES = 65_536
 
@@ -68,6 +71,7 @@ class MarketFeed:
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
         self._connected = False
         self.connection = 0
+        self.pulse = Pulse()
 
     # ── called from other threads ───────────────────────────────────────────────────────────────
 
@@ -117,6 +121,7 @@ class MarketFeed:
     # ── the thread ──────────────────────────────────────────────────────────────────────────────
 
     def _run(self) -> None:
+        adopt(self.pulse)
         try:
             while not self._stop.is_set():
                 begun = self._clock.now().mono_ms
@@ -125,7 +130,8 @@ class MarketFeed:
                 if self._redial.refused:
                     self._inbox.post(FeedDown(reason))
                     return
-                self._stop.wait(pause_s)
+                with waiting(round(pause_s * 1_000)):
+                    self._stop.wait(pause_s)
         except Exception as error:  # noqa: BLE001  # policy: thread entry point; the feed is down for good
             self._inbox.post(FeedDown(f"feed thread ended: {type(error).__name__}: {error}"))
         finally:
@@ -134,7 +140,8 @@ class MarketFeed:
     def _serve_once(self) -> str:
         """One connection from upgrade to end. Returns why it ended."""
         try:
-            connection = self._connect()
+            with waiting(UPGRADE_MS):
+                connection = self._connect()
         except websocket.WebSocketBadStatusException as error:
             refused = error.status_code in (401, 403)
             return f"{'refused' if refused else 'upgrade failed'}: HTTP {error.status_code}"
@@ -176,6 +183,7 @@ class MarketFeed:
         self._connected = True
         self._inbox.post(FeedUp(self.connection))
         while not self._stop.is_set():
+            self.pulse.beat()
             now = self._clock.now()
             if now.mono_ms >= line.house_due_ms:
                 self._keep_house(connection, now)

@@ -17,6 +17,7 @@ from dora_bot.market_feed import MarketFeed
 from dora_bot.models import ExchangeOrder, Instant
 from dora_bot.rest_feed import SHARE as POLL_SHARE
 from dora_bot.risk_monitor import READ_MS, RiskMonitor
+from dora_bot.service_manager import ServiceManager
 from dora_bot.state_dir import StateDir
 from dora_bot.state_store import Published, StateStore
 from dora_bot.status import Surroundings
@@ -48,6 +49,7 @@ class Parts:
     clients: Mapping[str, KalshiClient]
     """By who calls: ``rest`` is the trading path, the slow threads have their own."""
     db: Dynamo
+    manager: ServiceManager
 
     def plan(self) -> dict[str, object]:
         """What the markets and the cadence will use of the account's rate limits, in tokens a second."""

@@ -144,8 +144,8 @@ class Gate(Protocol):
     def refusal(self, now: Instant) -> str:
         """Why no exposure may be sent right now; empty if it may."""
 
-    def lease_ends(self, now: Instant) -> str:
-        """Why nothing may rest either: soon another instance may own the account. Empty while the lease is safe."""
+    def no_quotes(self, now: Instant) -> str:
+        """Why nothing may rest either: soon another instance may own the account, or a thread of ours hangs."""
 
 
 class HaltLatch(Protocol):

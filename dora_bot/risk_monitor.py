@@ -13,6 +13,7 @@ from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
 from dora_bot.models import Balance, Hold, Instant
 from dora_bot.ports import AccountReader, HaltLatch, Inbox
+from dora_bot.pulse import Pulse
 from dora_bot.views import View
 
 READ_MS = 5_000
@@ -54,13 +55,19 @@ class RiskMonitor:
     balance: Balance = field(default_factory=lambda: Balance(0))
     balance_due_ms: int = 0
     enforce_due_ms: int | None = None
+    cancel_wanted: str = ""
+    """Why everything is to be cancelled in the tick's place; empty: it is not."""
+    judged: Pulse = field(default_factory=Pulse)
+    """Beats with every new view that was judged: a thread that judges the same one for ever gives no sign of life."""
+    judged_mono_ms: int = -1
 
     def step(self, now: Instant) -> None:
         self.watch(now)
+        self.cancel_when_wanted()
         self.read_when_due(now)
 
     def watch(self, now: Instant) -> None:
-        """Halts first (a file read), then the published view. Short: the account is read elsewhere."""
+        """Halts first (a file read), then the published view. No call: `runtime` reads and cancels in other threads."""
         try:
             self.take_halts()
         except StoreError as error:
@@ -96,6 +103,9 @@ class RiskMonitor:
             return
         for breach in risk_manager.breaches(view):
             self.halt(breach.reason, breach.evidence, now, hold=breach.hold, scope=breach.scope)
+        if view.now.mono_ms > self.judged_mono_ms:
+            self.judged_mono_ms = view.now.mono_ms
+            self.judged.beat()
         silent = now.mono_ms - view.now.mono_ms
         beat = view.global_config.loop_interval_ms if view.global_config else 0
         if silent <= STALL_MS + beat or self.gate.stopping:  # at a stop the sweep takes the tick's place
@@ -105,7 +115,7 @@ class RiskMonitor:
         self.gate.stalled = f"the tick has not answered for {silent} ms"
         if silent > HANG_MS + beat:
             self.halt("the tick loop does not answer", f"silent for {silent} ms", now)
-        self._cancel("tick loop stalled")
+        self.cancel_wanted = "tick loop stalled"
 
     def _enforce(self, view: View, now: Instant) -> None:
         """Halted, and orders of ours still live: the tick's cancels do not work (FAULTS F22)."""
@@ -117,12 +127,16 @@ class RiskMonitor:
             self.enforce_due_ms = now.mono_ms + ENFORCE_MS
         elif now.mono_ms >= self.enforce_due_ms:
             self.enforce_due_ms = now.mono_ms + ENFORCE_MS
-            self._cancel("halted, and orders rest")
+            self.cancel_wanted = "halted, and orders rest"
 
-    def _cancel(self, why: str) -> None:
+    def cancel_when_wanted(self) -> None:
+        """Takes as long as its calls. What fails is wanted again at the next look."""
+        why, self.cancel_wanted = self.cancel_wanted, ""
+        if not why:
+            return
         try:
             self.cancel_everything(why)
-        except DoraError as error:  # the next step tries again
+        except DoraError as error:
             self.on_problem("cancel", error)
 
     def halt(

@@ -6,6 +6,7 @@ every order is cancelled, read back as gone, late fills are booked, everything i
 
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from dora_bot.own_orders import OrderState
 from dora_bot.parts import Parts
 from dora_bot.status import end_lines, status
 from dora_bot.stop_signals import StopSignals
-from dora_bot.threads import Loop
+from dora_bot.threads import STILL_MS, Loop, Watch
 from dora_bot.tick_report import TickReport
 from dora_bot.units import money_text
 
@@ -32,7 +33,7 @@ SETTLE_MS = 3_000
 FLUSH_MS = 10_000
 HEARTBEAT_MS = 30_000
 LOOP_HANG_MS = 60_000
-"""No step of a slow thread takes this long: its calls are bounded, and it makes about a dozen at most."""
+"""A thread of ours that stands still this long never goes on: then the freeze becomes a halt."""
 SWITCH_S = 0.0005
 """How long one thread may compute while another waits; at Python's 5 ms the feed could hold up a cancel."""
 
@@ -48,6 +49,8 @@ class RunOptions:
     ticks: int = 0
     observe: bool = False
     json: bool = False
+    notify_socket: str = ""
+    """Where the service manager listens, see `service_manager`."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,8 @@ class Runtime:
     exit_code: ExitCode = ExitCode.DONE
     started_mono_ms: int = 0
     heartbeat_due_ms: int = 0
+    risk_watch: Watch = field(default_factory=Watch)
+    watches: dict[str, Watch] = field(default_factory=lambda: defaultdict(Watch))
 
     def run(self) -> int:
         p = self.parts
@@ -89,10 +94,10 @@ class Runtime:
         p.bot.published = p.bot.state.view(p.clock.now())
         p.drain.published = p.published
         p.drain.halts = lambda: p.gate.halts.halts
-        if self.options.json:
-            p.telemetry.on_report = print_line
+        p.telemetry.on_report = self.after_tick
         for name, every_s, step in (
             ("risk", 0.5, self.judge),
+            ("sweep", 0.25, lambda _now: p.risk.cancel_when_wanted()),
             ("account", 0.5, p.risk.read_when_due),
             ("keeper", 0.5, p.keeper.step),
             ("drain", 0.25, self.drain),
@@ -102,6 +107,7 @@ class Runtime:
             self.loops.append(p.threads.loop(name, every_s, step, p.clock, self.on_thread_death))
         for loop in self.loops:
             loop.start()
+        p.manager.ready(f"{len(p.bot.published.markets)} markets")
         p.telemetry.log.info(
             "started",
             extra={
@@ -129,17 +135,46 @@ class Runtime:
                 self.stop_reason = self.stop_reason or f"{self.options.seconds:g} s are over"
         return bool(self.stop_reason)
 
+    def after_tick(self, report: TickReport) -> None:
+        """On the tick's thread: it alone says that the bot lives, and it is who watches the risk thread."""
+        p = self.parts
+        if self.options.json:
+            print_line(report)
+        if p.gate.stopping:
+            return
+        p.manager.alive(report.stance.posture.name)
+        still_ms = self.risk_watch.still_ms(p.risk.judged, report.done)
+        if still_ms > STILL_MS and not p.gate.halts.halted:
+            self.halt("the risk thread hangs", f"no new view judged for {still_ms} ms", "tick")
+
     def judge(self, now: Instant) -> None:
-        """The risk thread's step, and a look at the feed: one that gave up or died must not pass for a quiet one."""
+        """The risk thread's step, and its look at the other threads: one that is gone must not pass for a quiet one."""
         p = self.parts
         p.risk.watch(now)
-        hung = next((loop for loop in self.loops if now.mono_ms - loop.beat_mono_ms > LOOP_HANG_MS), None)
-        if hung is not None and not p.gate.stopping:
-            p.risk.halt(f"the {hung.name} thread hangs", f"silent since {hung.beat_mono_ms} ms", now)
+        self.look_at_threads(now)
         if p.socket is not None and p.socket.refused:
             p.risk.halt("the exchange refuses the WebSocket", p.socket.refused, now)
         elif p.socket is not None and not p.socket.alive and not p.gate.stopping:
             p.risk.halt("the feed thread died", "it ended without being asked to", now)
+
+    def look_at_threads(self, now: Instant) -> None:
+        """One that stands still freezes the bot until it goes on; after a minute it is a halt."""
+        p = self.parts
+        if p.gate.stopping:
+            p.gate.hung = ""
+            return
+        pulses = {loop.name: loop.pulse for loop in self.loops if loop.name != "risk"}
+        if p.socket is not None and p.socket.alive:
+            pulses["feed"] = p.socket.pulse
+        still = {name: self.watches[name].still_ms(pulse, now) for name, pulse in pulses.items()}
+        hung = [name for name, still_ms in still.items() if still_ms > STILL_MS]
+        told = f"the {' and the '.join(hung)} thread stands still" if hung else ""
+        if told != p.gate.hung:
+            p.telemetry.log.warning("threads", extra={"action": "watch", "reason": told or "all go on"})
+        p.gate.hung = told
+        for name in hung:
+            if still[name] > LOOP_HANG_MS and name != "feed":  # without a feed nothing is quoted anyway
+                p.risk.halt(f"the {name} thread hangs", f"it stands still for {still[name]} ms", now)
 
     def drain(self, now: Instant) -> None:
         try:
@@ -191,9 +226,12 @@ class Runtime:
 
     def on_thread_death(self, name: str, error: Exception) -> None:
         """A slow thread ended by an error nobody expected: nothing may go on without it."""
-        p = self.parts
         self.parts.telemetry.log.error("thread died", extra={"action": name, "reason": repr(error)})
-        halts = p.bot.latch.latch(f"the {name} thread died", name, repr(error), p.clock.now())
+        self.halt(f"the {name} thread died", repr(error), name)
+
+    def halt(self, reason: str, evidence: str, by: str) -> None:
+        p = self.parts
+        halts = p.bot.latch.latch(reason, by, evidence, p.clock.now())
         p.gate.halts = halts
         p.bot.inbox.post(halts)
 
@@ -203,6 +241,7 @@ class Runtime:
         """Cancel, prove, book, flush, release; each part is tried whatever became of the one before."""
         p = self.parts
         p.gate.stopping = True
+        p.manager.stopping(self.stop_reason or self.signals.received or "stopping")
         p.bot.stopping = self.stop_reason or self.signals.received or "stopping"
         self._tried("cancel", self._withdraw)
         lease_lost = self.exit_code is ExitCode.LEASE

@@ -1,4 +1,4 @@
-"""The slow threads: each is a loop around one `step`, and none may die unnoticed."""
+"""The slow threads: each is a loop around one `step`, and none may die or stand still unnoticed."""
 
 import threading
 from collections.abc import Callable
@@ -6,8 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from dora_bot import pulse
 from dora_bot.models import Instant
 from dora_bot.ports import Clock
+from dora_bot.pulse import Pulse
+
+STILL_MS = 2_000
+"""A thread that stands still for longer hangs; looked at twice a second, that is known within 3 s (FAULTS I27)."""
+LOOK_MS = 1_000
+"""The most that the time between two looks counts: if the whole process stood still, nobody hung."""
 
 First = TypeVar("First")
 Second = TypeVar("Second")
@@ -24,13 +31,9 @@ class Loop:
     step: Callable[[Instant], None]
     clock: Clock
     on_death: Callable[[str, Exception], None]
-    beat_mono_ms: int = field(init=False)
-    """When it last began a step; until the first one, when it was made."""
+    pulse: Pulse = field(default_factory=Pulse)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
-
-    def __post_init__(self) -> None:
-        self.beat_mono_ms = self.clock.now().mono_ms
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
@@ -42,11 +45,12 @@ class Loop:
             self._thread.join(patience_s)
 
     def _run(self) -> None:
+        pulse.adopt(self.pulse)
         try:
             while not self._stop.is_set():
-                now = self.clock.now()
-                self.beat_mono_ms = now.mono_ms
-                self.step(now)
+                self.pulse.beat()
+                self.step(self.clock.now())
+                self.pulse.beat()
                 self._stop.wait(self.every_s)
         except Exception as error:  # noqa: BLE001  # policy: halt, then this thread ends
             self.on_death(self.name, error)
@@ -71,3 +75,21 @@ class Threads:
             beside = side.submit(first)
             there = second()
             return beside.result(), there
+
+
+@dataclass(slots=True)
+class Watch:
+    """One thread's view of how long another has stood still. Look at least twice a second."""
+
+    _beats: int = -1
+    _looked_ms: int = 0
+    _still_ms: int = 0
+
+    def still_ms(self, pulse: Pulse, now: Instant) -> int:
+        """For how long it has stood still that the call under way, if any, does not explain."""
+        if pulse.beats == self._beats:
+            self._still_ms += min(now.mono_ms - self._looked_ms, LOOK_MS)
+        else:
+            self._beats, self._still_ms = pulse.beats, 0
+        self._looked_ms = now.mono_ms
+        return max(self._still_ms - pulse.allowed_ms, 0)

@@ -169,7 +169,7 @@ class ScriptedGate:
         self.asked += 1
         return self.reasons.popleft() if self.reasons else self.reason or self.lease
 
-    def lease_ends(self, now: Instant) -> str:
+    def no_quotes(self, now: Instant) -> str:
         return self.lease
 
 

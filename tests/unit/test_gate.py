@@ -63,5 +63,5 @@ def test_only_the_lease_takes_back_what_rests() -> None:
     closed = gate(observe=True)
     closed.stopping = True
     closed.halts = HaltsChanged((halt(),))
-    assert closed.lease_ends(NOW) == ""
-    assert gate(CALL_MS - 1).lease_ends(NOW) == "the lease has only 1999 ms left"
+    assert closed.no_quotes(NOW) == ""
+    assert gate(CALL_MS - 1).no_quotes(NOW) == "the lease has only 1999 ms left"
