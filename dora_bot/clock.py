@@ -24,6 +24,10 @@ class MeasuredClock(Clock, Protocol):
     def observe(self, exchange_ms: int, mono_ms: int, uncertainty_ms: int = 0) -> None:
         """The exchange's clock read ``exchange_ms`` ± ``uncertainty_ms`` when ours read ``mono_ms``."""
 
+    @property
+    def wall_offset_ms(self) -> int:
+        """The exchange's time less this machine's."""
+
 
 def _mono_ms() -> int:
     return time.monotonic_ns() // 1_000_000
@@ -70,7 +74,7 @@ class SystemClock:
 
     @property
     def wall_offset_ms(self) -> int:
-        """Estimated exchange time minus this machine's wall clock, for `doctor` and metrics."""
+        """Estimated exchange time minus this machine's wall clock, for `doctor`, the clock guard and the status."""
         return self.now().exchange_ms - self._wall_ms()
 
     @property

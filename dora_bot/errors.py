@@ -47,3 +47,7 @@ class InvariantViolation(DoraError):  # noqa: N818  (named for the fact)
 
 class Usage(DoraError):  # noqa: N818  (named for the fact)
     """The command line is wrong: one clear line, exit code 2."""
+
+
+SIGNATURE_EXPIRED = "header_timestamp_expired"
+"""The code of a 401 that is about the clock, not the key: the reply's date corrects the next signature."""

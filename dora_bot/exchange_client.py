@@ -16,6 +16,7 @@ from dora_bot import kalshi_replies as replies
 from dora_bot import kalshi_wire as wire
 from dora_bot.clock import MeasuredClock
 from dora_bot.errors import (
+    SIGNATURE_EXPIRED,
     AuthRefused,
     ExchangeError,
     ExchangeUnreachable,
@@ -239,6 +240,8 @@ class KalshiClient:
 
     def _answered(self, request: wire.Request) -> Reply:
         answer = self._send_all([request])[0]
+        if request.method == "GET" and _came_too_late(answer):
+            answer = self._send_all([request])[0]  # the clock was set right by the refusal's own date
         if isinstance(answer, Failure):
             raise ExchangeUnreachable(f"{request.method} {request.path}: {answer.code}: {answer.detail}")
         return answer
@@ -331,6 +334,11 @@ class KalshiClient:
 def _failed(action: Action, failure: Failure) -> Outcome:
     kind = OutcomeKind.UNKNOWN if failure.sent else OutcomeKind.DENIED_LOCALLY
     return Outcome(action, kind, code=failure.code, detail=failure.detail, took_ms=failure.took_ms)
+
+
+def _came_too_late(answer: Reply | Failure) -> bool:
+    """Refused for the time in its signature."""
+    return isinstance(answer, Reply) and answer.status == 401 and SIGNATURE_EXPIRED.encode() in answer.body
 
 
 def _no_id(action: Amend | Cancel) -> Outcome:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
-from dora_bot.errors import AuthRefused, DoraError, ExchangeError, ExchangeUnreachable
+from dora_bot.errors import SIGNATURE_EXPIRED, AuthRefused, DoraError, ExchangeError, ExchangeUnreachable
 from dora_bot.http_transport import Call, Failure, Reply
 from dora_bot.ports import Clock
 
@@ -28,7 +28,6 @@ CONFIRMED_MS = 2_500
 _PAUSE_S = 0.2
 _REFUSALS = 3
 _CANCEL_ALL = Call("DELETE", "/portfolio/events/orders")
-_EXPIRED = "header_timestamp_expired"
 
 
 class Transport(Protocol):
@@ -288,7 +287,7 @@ def _success(call: Call, answer: Reply | Failure) -> Reply:
         raise ExchangeUnreachable(f"{what}: {answer.code}: {answer.detail}")
     text = f"{what}: {answer.status} {answer.body[:120]!r}"
     # A clock that is off is measured by the very reply that says so: the next signature is right.
-    if answer.status in (401, 403) and _EXPIRED.encode() not in answer.body:
+    if answer.status in (401, 403) and SIGNATURE_EXPIRED.encode() not in answer.body:
         raise AuthRefused(text)
     if not 200 <= answer.status < 300:
         raise ExchangeError(text)

@@ -124,6 +124,7 @@ class Parts:
                 "reconcile_s": (now.mono_ms - self.risk.last_read_ms) // 1_000,
                 "journal_depth": self.journal.backlog(),
                 "lease_ms": self.lease.margin_ms(now),
+                "clock_offset_ms": self.clock.wall_offset_ms,
             },
             calls={
                 **{f"{name}_calls": client.calls_sent for name, client in self.clients.items()},

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dora_bot import risk_manager
-from dora_bot.errors import AuthRefused, DoraError, RateLimited, StoreError
+from dora_bot.clock_guard import ClockGuard
+from dora_bot.errors import SIGNATURE_EXPIRED, AuthRefused, DoraError, RateLimited, StoreError
 from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
 from dora_bot.models import Balance, Hold, Instant
@@ -42,6 +43,8 @@ class RiskMonitor:
     published: Callable[[], View | None]
     cancel_everything: Callable[[str], object]
     on_problem: Callable[[str, Exception], None]
+    clock_offset_ms: Callable[[], int]
+    """Exchange time less the machine's own."""
     started_ms: int
     """The first read asks for fills from here on."""
     booked_since_ms: int
@@ -60,6 +63,7 @@ class RiskMonitor:
     judged: Pulse = field(default_factory=Pulse)
     """Beats with every new view that was judged: a thread that judges the same one for ever gives no sign of life."""
     judged_mono_ms: int = -1
+    clock_guard: ClockGuard = field(default_factory=ClockGuard)
 
     def step(self, now: Instant) -> None:
         self.watch(now)
@@ -72,7 +76,15 @@ class RiskMonitor:
             self.take_halts()
         except StoreError as error:
             self.halt("the halts cannot be read", str(error), now)
+        self._judge_clock(now)
         self.judge(now)
+
+    def _judge_clock(self, now: Instant) -> None:
+        offset_ms = self.clock_offset_ms()
+        if evidence := self.clock_guard.breach(offset_ms, now):
+            self.halt("the machine's clock is wrong", evidence, now)
+        if warning := self.clock_guard.warning(offset_ms):
+            self.on_problem("clock", DoraError(warning))
 
     def read_when_due(self, now: Instant) -> None:
         """The account every 5 s; its reads may take seconds each, so `runtime` gives them a thread of their own."""
@@ -85,7 +97,11 @@ class RiskMonitor:
                 self.auth_refusals += 1
                 self.on_problem("account", error)
                 if self.auth_refusals >= 3:
-                    self.halt("the exchange refuses the key", str(error), now)
+                    late = SIGNATURE_EXPIRED in str(error)
+                    reason = (
+                        "signatures reach the exchange too late" if late else "the exchange refuses the key"
+                    )
+                    self.halt(reason, str(error), now)
             except DoraError as error:
                 self.on_problem("account", error)
 

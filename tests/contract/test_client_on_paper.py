@@ -332,3 +332,18 @@ def test_reading_by_rest_keeps_to_its_share_of_the_budget(client: KalshiClient) 
     polled = [mono for mono in range(0, 10_000, 50) if feed.poll(Instant(mono, mono))]
     # Two calls of 10 tokens each time, half of 200 tokens a second: five reads a second.
     assert 45 <= len(polled) <= 50
+
+
+def test_a_read_refused_for_its_time_is_signed_anew_by_the_time_the_refusal_told() -> None:
+    clock = SystemClock()
+    with PaperServer(LaunchOptions(profile="fast"), StaticWorld(MARKETS).install) as server:
+        here = server.here
+        signer = Signer.from_file(here.key_id, Path(here.private_key_path))
+        client = local_client(here.rest_url, signer, clock)
+        server.run(lambda venue: venue.clock.shift(3_600_000))
+        try:
+            assert client.get_open_orders() == []
+            assert client.stats() == {"orders": 2, "orders!401": 1}
+        finally:
+            client.close()
+    assert abs(clock.wall_offset_ms - 3_600_000) < 2_000

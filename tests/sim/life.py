@@ -148,6 +148,7 @@ class Life:
             published=lambda: self.bot.published,
             cancel_everything=self._sweep,
             on_problem=world.on_problem,
+            clock_offset_ms=lambda: 0,
             started_ms=recovered.fills_since_ms,
             booked_since_ms=recovered.booked_since_ms,
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dora_bot.clock_guard import CONFIRM_MS, HALT_MS, WARN_MS
 from dora_bot.errors import AuthRefused, ExchangeUnreachable, RateLimited, StoreError
 from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
@@ -39,6 +40,7 @@ class Bench:
         self.latch = MemoryLatch()
         self.gate = ExposureGate(lambda _now: 15_000)
         self.published = None
+        self.clock_offset_ms = 0
         self.cancelled: list[str] = []
         self.problems: list[tuple[str, Exception]] = []
         self.monitor = RiskMonitor(
@@ -50,6 +52,7 @@ class Bench:
             published=lambda: self.published,
             cancel_everything=self.cancelled.append,
             on_problem=lambda where, error: self.problems.append((where, error)),
+            clock_offset_ms=lambda: self.clock_offset_ms,
             started_ms=START_MS,
             booked_since_ms=KNOWN_MS,
         )
@@ -332,3 +335,41 @@ def test_the_reads_age_is_known(bench: Bench) -> None:
     bench.step()
     now: Instant = bench.clock.now()
     assert (bench.monitor.last_read_ms, bench.monitor.reads) == (now.mono_ms, 1)
+
+
+# ── the clock ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_clock_two_seconds_off_is_told_once_and_eight_seconds_off_for_three_is_a_halt(bench: Bench) -> None:
+    bench.clock_offset_ms = -WARN_MS
+    for _ in range(4):
+        bench.step()
+    assert [where for where, _ in bench.problems] == ["clock"]
+    assert "2.0 s ahead of the exchange's" in str(bench.problems[0][1])
+    bench.clock_offset_ms = HALT_MS - 1
+    for _ in range(20):
+        bench.step()
+    bench.clock_offset_ms = HALT_MS
+    for _ in range(CONFIRM_MS // 500):
+        bench.step()
+    assert bench.latch.read().halts == ()
+    bench.step()
+    (latched,) = bench.latch.read().halts
+    assert (latched.reason, latched.evidence) == (
+        "the machine's clock is wrong",
+        "this machine's clock is 8.0 s behind the exchange's",
+    )
+
+
+def test_one_reply_with_a_wrong_date_is_no_halt(bench: Bench) -> None:
+    for offset_ms in (0, 60_000, 0, -60_000) * 5:
+        bench.clock_offset_ms = offset_ms
+        bench.step()
+    assert bench.latch.read().halts == ()
+
+
+def test_signatures_that_stay_too_late_halt_under_their_own_name(bench: Bench) -> None:
+    bench.exchange.failing["orders"] = AuthRefused("GET /x: 401 header_timestamp_expired: ")
+    for _ in range(3):
+        bench.step(READ_MS)
+    assert [h.reason for h in bench.latch.read().halts] == ["signatures reach the exchange too late"]
