@@ -94,7 +94,6 @@ class FeedSession:
             frames.UnsubscribedFrame: lambda _frame, _now: [],
             frames.OkFrame: lambda _frame, _now: [],
             frames.ErrorFrame: self._on_error,
-            frames.OtherFrame: self._on_other,
         }
 
     # ── what the feed wants ─────────────────────────────────────────────────────────────────────
@@ -182,6 +181,8 @@ class FeedSession:
                 return found
             found = self._count(subscription, frame.seq, data, now_ms)
         self.sent_ms = frame.sending_ts_ms or self.sent_ms
+        if type(frame) is frames.OtherFrame:
+            return found + self._on_other(frame.type[:40], subscription, data, now_ms)
         try:
             return found + self._handlers[type(frame)](frame, now_ms)
         except WireError as error:
@@ -276,28 +277,36 @@ class FeedSession:
         self._fit(now_ms)
         return lost
 
-    def _on_other(self, frame: frames.OtherFrame, _now_ms: int) -> list[object]:
-        self.counts[f"unknown {frame.type[:40]}"] += 1
-        return []
+    def _on_other(self, kind: str, sub: _Subscription | None, data: bytes, now_ms: int) -> list[object]:
+        """A type from a later version. Where it takes a number among a book's changes it may be one of them."""
+        self.counts[f"unknown {kind}"] += 1
+        if sub is None or sub.channel != BOOK:
+            return []
+        return self._in_doubt(sub, data, f"unknown frame {kind}", now_ms)
 
     def _on_malformed(self, data: bytes, problem: str, now_ms: int) -> list[object]:
-        """It still used up its number. The market it is about is in doubt; if it names none, all its sid's are."""
+        """It still used up its number. Its market is in doubt; if it names none, its sid's are, else all there are."""
         self.counts["malformed"] += 1
         envelope = frames.envelope(data)
         subscription = self._sequenced(envelope)
         found: list[object] = []
         if subscription and subscription.last is not data:
             found = self._count(subscription, envelope.seq, data, now_ms)
+        why = f"unreadable frame: {problem[:120]}"
+        if not (envelope.type or envelope.sid):
+            return self.resync(self._wanted, why, now_ms)
+        return found + self._in_doubt(subscription, data, why, now_ms)
+
+    def _in_doubt(self, sub: _Subscription | None, data: bytes, why: str, now_ms: int) -> list[object]:
+        """The market that the frame names is in doubt; if it names none, all of a book subscription."""
         try:
             named = values.decode(_MARKET_OF, data, values.MAX_FRAME_BYTES).msg
             ticker = named.market_ticker or named.ticker
         except WireError:
             ticker = ""
         if ticker in self._wanted:
-            return found + self.resync([ticker], f"unreadable frame: {problem[:120]}", now_ms)
-        if subscription and subscription.channel == BOOK:
-            return found + self.resync(subscription.tickers, f"unreadable frame: {problem[:120]}", now_ms)
-        return found
+            return self.resync([ticker], why, now_ms)
+        return self.resync(sub.tickers, why, now_ms) if sub and sub.channel == BOOK else []
 
     # ── sequence numbers ────────────────────────────────────────────────────────────────────────
 

@@ -1,60 +1,29 @@
-"""The market data connection: what the engine tells reaches the inbox late, sometimes not at all, never reordered
-within a channel and freely across channels.
+"""The bot's half of the market data connection: the production line (`feed_line`) on simulated bytes.
 
-A lost book frame is noticed by the next one of the subscription (its number is missing), as `FeedSession` does:
-every book is lost and asked for again. Lost fills and order frames are noticed by nobody. While the connection is
-down the production REST feed stands in.
+A connection is refused, breaks, goes silent, slow or wrong for a while; then it is dialled again as the production
+feed does. While it is down the production REST feed stands in.
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Callable
 
-from dora_bot.events import BookLost, FeedDown, FeedUp, FillSeen
-from dora_bot.exchange_client import KalshiClient
+from dora_bot.events import FeedDown, FeedUp
+from dora_bot.feed_line import FeedLine, Redial
 from dora_bot.models import Instant
-from dora_bot.paper.events import BookChanged, EngineEvent, FillMade, LifecycleEvent, OrderChanged
+from dora_bot.paper.ws_frames import Frame
 from dora_bot.rest_feed import RestFeed
-from tests.sim import convert
-from tests.sim.client import LIMITS, SimExchange
 from tests.sim.faults import Faults
 from tests.sim.kernel import Kernel
 from tests.sim.venue import BOT, Venue
+from tests.sim.wire import SPANS, Socket
 
 AUDIT_MS = 20_000
-DEAD_MS = 5_000
+HOUSE_MS = 500
+SPAN_MS = 10_000
+"""Once in so long the whole connection may go bad, for as long."""
 
-
-class Channel:
-    """In order, each frame late by its own delay but never before the one ahead of it."""
-
-    def __init__(self, name: str, feed: "SimFeed") -> None:
-        self.name = name
-        self.gap = False
-        self.waiting: deque[Callable[[], None]] = deque()
-        self._feed = feed
-        self._free_ms = 0
-        self._number = 0
-
-    def send(self, deliver: Callable[[], None]) -> None:
-        feed, kernel = self._feed, self._feed.kernel
-        self._number += 1
-        place = f"{self.name}/{feed.connection}.{self._number}"
-        kind = feed.faults.strike(place, ("drop", "delay", "delay"), 0.2)
-        if kind == "drop":
-            self.gap = True
-            return
-        delay = 2 + int(12 * feed.faults.share(place)) + (8_000 if kind == "delay" else 0)
-        if kind == "delay" and self.name == "book":
-            delay = 1_500  # later ones are noticed by their age: books are lost then
-        self._free_ms = max(self._free_ms, kernel.now_ms + delay)
-        self.waiting.append(deliver)
-        connection = feed.connection
-        kernel.at(self._free_ms, lambda: self._arrive(connection))
-
-    def _arrive(self, connection: int) -> None:
-        if connection == self._feed.connection and self.waiting:
-            self.waiting.popleft()()
+UPGRADE = ("refuse", "refuse", "refuse", "denied", "flap", "flap")
+REASONS = {"refuse": "upgrade failed: HTTP 502", "denied": "refused: HTTP 401"}
+BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class SimFeed:
@@ -66,143 +35,169 @@ class SimFeed:
         venue: Venue,
         faults: Faults,
         post: Callable[[object], None],
-        client: SimExchange,
+        rest: RestFeed,
+        now: Callable[[], Instant],
     ) -> None:
         self.kernel = kernel
         self.venue = venue
         self.faults = faults
         self.post = post
+        self.now = now
         self.connection = 0
         self.up = False
-        self.broken = False
         self.closed = False
-        self.lost_books = 0
-        self._rest = RestFeed(cast("KalshiClient", client), LIMITS, venue.now_ms)
+        self.alive = False
+        self.line = FeedLine(AUDIT_MS)
+        self.socket: Socket | None = None
+        self.evidence_ms = 0
+        """When the line last proved that it lives (virtual)."""
+        self._rest = rest
+        self._redial = Redial(BACKOFF_S, lambda: faults.share(f"jitter/{self._name}"))
         self._tickers: frozenset[str] = frozenset()
-        self._channels: dict[str, Channel] = {}
-        self._connect()
-        kernel.at(kernel.now_ms + AUDIT_MS, self._audit)
+        self._doubted: set[str] = set()
+        self._seen: dict[int, int] = {}
+        self._began_ms = 0
+        self._name = ""
 
     # ── the port ────────────────────────────────────────────────────────────────────────────────
 
+    def start(self) -> None:
+        """As the production feed: the connection is made from here on."""
+        self.alive = True
+        self._dial()
+
+    def stop(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.closed = True
+        self.alive = self.up = False
+        if self.socket is not None:
+            self.socket.close()
+
+    @property
+    def connected(self) -> bool:
+        return self.up
+
+    @property
+    def refused(self) -> str:
+        return self._redial.refused
+
     def watch(self, tickers: frozenset[str]) -> None:
-        added = tickers - self._tickers
         self._tickers = tickers
         self._rest.watch(tickers)
-        if self.up and added:
-            self._snapshots(sorted(added))
 
     def resync(self, tickers: frozenset[str]) -> None:
-        self._lose(sorted(tickers & self._tickers), "resync")
+        self._doubted |= tickers
 
     def poll(self, now: Instant) -> list[object]:
         return [] if self.up else self._rest.poll(now)
 
-    @property
-    def settled(self) -> bool:
-        """Nothing is under way and nothing is missing unnoticed."""
-        return self.up and not self.broken and not any(c.waiting or c.gap for c in self._channels.values())
+    # ── for the judge ───────────────────────────────────────────────────────────────────────────
 
-    # ── frames ──────────────────────────────────────────────────────────────────────────────────
+    def truth_sum(self, ticker: str) -> int | None:
+        """The sum of the market's true book at the number the line has come to; None where nothing can be said."""
+        if not self.up or self.socket is None:
+            return None
+        for sid, marks in reversed(self.socket.marks.items()):
+            seen = self._seen.get(sid, 0)
+            return next((total for seq, total in reversed(marks.get(ticker, ())) if seq <= seen), None)
+        return None
 
-    def on_events(self, events: list[EngineEvent]) -> None:
-        """A watcher of the venue: one frame a channel for what one step of the engine did."""
-        if not self.up or self.broken:
-            return
-        books: list[object] = []
-        for event in events:
-            if isinstance(event, BookChanged):
-                if event.ticker in self._tickers:
-                    books.append(convert.delta_of(event))
-            elif isinstance(event, OrderChanged):
-                if event.account == BOT:
-                    self._send("order", convert.order_seen(event))
-            elif isinstance(event, FillMade):
-                if event.account == BOT:
-                    self._send("fill", FillSeen(convert.fill_of(event.fill, "ws")))
-            elif isinstance(event, LifecycleEvent):
-                self._send("life", convert.lifecycle_of(event))
-        if books:
-            self._channels["book"].send(lambda: self._book_frame(books))
-
-    def _send(self, channel: str, event: object) -> None:
-        self._channels[channel].send(lambda: self.post(event))
-        self._channels[channel].gap = False
-
-    def _book_frame(self, events: Sequence[object]) -> None:
-        if self._channels["book"].gap:
-            self._channels["book"].gap = False
-            self._lose(sorted(self._tickers), "sequence gap")
-            return
-        for event in events:
-            self.post(event)
-
-    def _lose(self, tickers: list[str], reason: str) -> None:
-        if tickers:
-            self.lost_books += 1
-            self.post(BookLost(tuple(tickers), reason))
-        if self.up:
-            self._snapshots(tickers)
-
-    def _snapshots(self, tickers: list[str], *, audit: bool = False) -> None:
-        """Ask; the exchange cuts the books when the command has arrived and answers in the same channel."""
-        connection = self.connection
-
-        def cut() -> None:
-            if connection != self.connection or self.broken:
-                return
-            self.venue.step(lambda _: None)
-            found = [convert.snapshot_of(self.venue.engine.book(t), audit=audit) for t in tickers]
-            self._channels["book"].send(lambda: self._book_frame(found))
-
-        self.kernel.at(self.kernel.now_ms + 5, cut)
-
-    def _audit(self) -> None:
-        if self.closed:
-            return
-        self.kernel.at(self.kernel.now_ms + AUDIT_MS, self._audit)
-        if self.up:
-            self._snapshots(sorted(self._tickers), audit=True)
+    def wrong_since_ms(self, ticker: str) -> int | None:
+        """Since when the exchange has lied about this book, or kept its frames back; None if it has not."""
+        return self.socket.doubt_ms.get(ticker) if self.up and self.socket else None
 
     # ── the connection ──────────────────────────────────────────────────────────────────────────
 
-    def _connect(self) -> None:
+    def _dial(self) -> None:
         if self.closed:
             return
         self.connection += 1
-        self.up, self.broken = True, False
-        self._channels = {name: Channel(name, self) for name in ("book", "order", "fill", "life")}
+        self._began_ms = self.kernel.now_ms
+        self._name = f"{self.connection}.{self._began_ms}"
+        kind = self.faults.strike(f"upgrade/{self._name}", UPGRADE)
+        if kind in REASONS:
+            self._again(REASONS[kind])
+            return
+        socket = self.socket = Socket(
+            self.venue.exchange, BOT, self._name, self._arrived, lambda why: self._down(socket, why)
+        )
+        self._seen = {}
+        self.line.opened(self._tickers, self.now())
+        self.evidence_ms = self.kernel.now_ms
+        self.up = True
         self.post(FeedUp(self.connection))
-        self._snapshots(sorted(self._tickers))
-        self._plan_disconnect()
+        if kind == "flap":
+            self.kernel.at(self.kernel.now_ms + 200, lambda: socket.cut("closed by the exchange"))
+        self._keep_house(socket)
+        self._plan_span(socket)
 
-    def _plan_disconnect(self) -> None:
-        """Once in ten seconds the line may break: noticed at once, or only when it has been silent too long."""
-        connection = self.connection
+    def _again(self, why: str) -> None:
+        pause_s = self._redial.pause_s(why, self.kernel.now_ms - self._began_ms)
+        if self.refused:
+            self.post(FeedDown(why))
+            self.alive = False
+            return
+        self.kernel.at(self.kernel.now_ms + round(pause_s * 1_000), self._dial)
+
+    def _down(self, socket: Socket, why: str) -> None:
+        if self.closed or socket is not self.socket or not self.up:
+            return
+        self.up = False
+        socket.close()
+        self.post(FeedDown(why))
+        self._again(why)
+
+    def _keep_house(self, socket: Socket) -> None:
+        if self.closed or socket is not self.socket or not self.up:
+            return
+        self.kernel.at(self.kernel.now_ms + HOUSE_MS, lambda: self._keep_house(socket))
+        doubted, self._doubted = frozenset(self._doubted), set()
+        now = self.now()
+        for event in self.line.keep_house(self._tickers, doubted, now):
+            self.post(event)
+        if self.line.ping_wanted:
+            self.line.ping_wanted = False
+            self.kernel.at(self.kernel.now_ms + 30, lambda: self._pong(socket))
+        self._after(socket, now)
+
+    def _pong(self, socket: Socket) -> None:
+        if socket is self.socket and self.up and socket.answers_pings:
+            self.line.heard(self.now())
+            self.evidence_ms = self.kernel.now_ms
+
+    def _arrived(self, batch: list[tuple[Frame, bytes]]) -> None:
+        socket = self.socket
+        if self.closed or socket is None or not self.up:
+            return
+        now = self.now()
+        self.evidence_ms = self.kernel.now_ms
+        for made, data in batch:
+            for event in self.line.receive(data, now):
+                self.post(event)
+            if made.sid and made.seq:
+                self._seen[made.sid] = made.seq
+        self._after(socket, now)
+
+    def _after(self, socket: Socket, now: Instant) -> None:
+        """What the line wants sent, or that it wants to be no more."""
+        if ended := self.line.ended(now):
+            self._down(socket, ended)
+        elif commands := self.line.session.commands():
+            self.kernel.at(self.kernel.now_ms + 5, lambda: socket.receive(commands))
+
+    def _plan_span(self, socket: Socket) -> None:
+        """The line may break at once, or go bad for some seconds."""
+        kernel = self.kernel
 
         def check() -> None:
-            if self.closed or connection != self.connection or not self.up:
+            if self.closed or socket is not self.socket or not self.up:
                 return
-            kind = self.faults.strike(f"feed/at={self.kernel.now_ms}", ("close", "half_open"), 0.3)
-            if not kind:
-                self.kernel.at(self.kernel.now_ms + 10_000, check)
+            socket.span = self.faults.strike(f"span/{self._name}.{kernel.now_ms}", SPANS, 0.3)
+            if socket.span == "close":
+                socket.cut("connection lost")
                 return
-            self.connection += 1
-            self.broken = True
-            silent = DEAD_MS if kind == "half_open" else 50
-            self.kernel.at(self.kernel.now_ms + silent, lambda: self._noticed(kind))
+            kernel.at(kernel.now_ms + SPAN_MS, check)
 
-        self.kernel.at(self.kernel.now_ms + 10_000, check)
-
-    def _noticed(self, kind: str) -> None:
-        if self.closed:
-            return
-        self.up = False
-        self.post(FeedDown(kind))
-        back_ms = 200 + int(5_000 * self.faults.share(f"feed/back={self.kernel.now_ms}"))
-        self.kernel.at(self.kernel.now_ms + back_ms, self._connect)
-
-    def close(self) -> None:
-        self.closed = True
-        self.up = False
-        self.connection += 1
+        kernel.at(kernel.now_ms + SPAN_MS, check)

@@ -27,14 +27,19 @@ from dora_bot.state_manager import StateManager
 from dora_bot.units import ONE_E4
 from tests.sim.client import Flight, Network
 from tests.sim.convert import fill_of
+from tests.sim.feed import SimFeed
 from tests.sim.stores import CAPS, QUOTE, TICKERS, SimJournal, SimLatch
 from tests.sim.venue import BOT, CASH_E6, Venue
+from tests.sim.wire import book_sum
 
 LIFE_MS = 55_000
 NEVER = frozenset({"drop_request", "hang", "status_before", "too_many"})
 """Kinds of fault by which a request is never applied."""
 
 FORGOTTEN_MS = 60_000
+DIVERGED_MS = 30_000
+"""A feed that tells wrong or nothing is found out within this (FAULTS B03)."""
+
 KEPT = 50
 
 
@@ -267,16 +272,23 @@ class Judge:
                 if now_ms - since > self.halt_bound_ms:
                     self.broken("I21", f"{order.client_order_id} rests {now_ms - since} ms after the halt")
 
-    def check_book(self, state: StateManager) -> None:
-        """Everything sent was delivered: a book that claims to be proven equals the engine's."""
-        self.counts["books compared"] += 1
+    def check_book(self, state: StateManager, feed: SimFeed) -> None:
+        """A book that claims to be proven is what the exchange's was at the number the feed has come to.
+
+        A feed that lies or keeps frames back is found out within the bound of B03, by its own snapshots.
+        """
         for ticker in TICKERS:
             book = state.books.book(ticker)
-            if book is None or book.doubt:
+            truth = feed.truth_sum(ticker)
+            if book is None or book.doubt or truth is None:
                 continue
-            cut = self.venue.engine.book(ticker)
-            if book.bids.sizes != dict(cut.bids) or book.asks.sizes != dict(cut.asks):
-                self.broken("I17", f"the proven book of {ticker} is not the exchange's")
+            self.counts["books compared"] += 1
+            since_ms = feed.wrong_since_ms(ticker)
+            if since_ms is None:
+                if book_sum(book.bids.sizes.items(), book.asks.sizes.items()) != truth:
+                    self.broken("I17", f"the proven book of {ticker} is not the exchange's")
+            elif self.venue.kernel.now_ms - since_ms > DIVERGED_MS:
+                self.broken("B03", f"the book of {ticker} is held for proven though wrong since {since_ms}")
 
     def check_ledger(self, state: StateManager) -> None:
         """Trading stood still and everything was read: the ledger is the exchange's, to the micro-dollar."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from dora_bot.ceilings import Ceilings
 from dora_bot.config_store import ConfigStore
 from dora_bot.errors import DoraError, StoreError
+from dora_bot.exchange_client import KalshiClient
 from dora_bot.execution import Executor
 from dora_bot.gate import ExposureGate
 from dora_bot.keeper import Keeper
@@ -17,6 +18,7 @@ from dora_bot.order_diff import OrderLease
 from dora_bot.reconcile import Reconciled
 from dora_bot.records import Row
 from dora_bot.recovery import OVERLAP_MS, Recovered, restored
+from dora_bot.rest_feed import RestFeed
 from dora_bot.risk_monitor import RiskMonitor
 from dora_bot.state_manager import StateManager
 from dora_bot.state_store import RiskState
@@ -109,7 +111,8 @@ class Life:
         kernel, now = world.kernel, world.clock.now()
         self.inbox = SimInbox(world)
         self.client = SimExchange(world.network, "tick")
-        self.feed = SimFeed(kernel, world.venue, world.faults, self.inbox.post, self.client)
+        rest = RestFeed(cast("KalshiClient", self.client), LIMITS, world.venue.now_ms)
+        self.feed = SimFeed(kernel, world.venue, world.faults, self.inbox.post, rest, world.clock.now)
         journal = FaultyJournal(world)
         recovered = self._recovered()
         self.gate = ExposureGate(lambda _now: 10_000)
@@ -191,6 +194,7 @@ class Life:
         world, bot = self.world, self.bot
         now = world.clock.now()
         self.risk.take_halts()
+        self.feed.start()
         account = self.risk.read_account(now)
         self.keeper.start(now)
         world.judge.on_delivery([account], bot.state)

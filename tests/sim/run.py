@@ -31,9 +31,26 @@ FLOORS = {
     "resumes": 50,
     "calm spells": 200,
     "ledgers compared": 200,
-    "books compared": 20_000,
+    "books compared": 100_000,
 }
 """At least so many per 1e6 ticks of the whole sweep: an empty or frozen run proves nothing."""
+
+FAULT_FLOORS = {
+    **dict.fromkeys(
+        (
+            f"orderbook_delta/{kind}"
+            for kind in (
+                "drop", "gap", "dup", "reorder", "delay", "ok", "error", "terminal", "overflow", "lie",
+                "bad_json", "unknown_type", "missing_side", "negative_size",
+            )
+        ),
+        100,
+    ),
+    **{f"span/{kind}": 15 for kind in ("half_open", "silence", "mute", "slow", "mirror")},
+    **{f"upgrade/{kind}": 30 for kind in ("refuse", "denied", "flap")},
+    "omit/hidden": 600,
+}  # fmt: skip
+"""At least so many of these per 1e6 ticks of the whole sweep."""
 
 PAIRS = 30
 """Different (order state × event) pairs that any sweep must have met."""
@@ -100,11 +117,12 @@ def total(results: Iterable[Result]) -> tuple[Counter[str], Counter[str], set[tu
 def shortfalls(results: Sequence[Result]) -> list[str]:
     """What a sweep saw too little of, by the committed floors."""
     ticks = sum(result.ticks for result in results)
-    counts, _, pairs = total(results)
+    counts, faults, pairs = total(results)
     found = [
-        f"{name}: {counts[name]} in {ticks} ticks, at least {floor * ticks // 1_000_000} wanted"
-        for name, floor in FLOORS.items()
-        if counts[name] < floor * ticks // 1_000_000
+        f"{name}: {seen[name]} in {ticks} ticks, at least {floor * ticks // 1_000_000} wanted"
+        for seen, floors in ((counts, FLOORS), (faults, FAULT_FLOORS))
+        for name, floor in floors.items()
+        if seen[name] < floor * ticks // 1_000_000
     ]
     if len(pairs) < PAIRS:
         found.append(f"{len(pairs)} pairs of order state and event, at least {PAIRS} wanted")

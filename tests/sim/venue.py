@@ -12,6 +12,7 @@ from dora_bot.paper.grids import GRIDS, LINEAR_CENT
 from dora_bot.paper.profiles import Profile
 from dora_bot.paper.replica import AccountData, Replica
 from dora_bot.paper.specs import EventSpec, MarketSpec, OrderRequest, Refused, SeriesSpec
+from tests.sim import wire
 from tests.sim.faults import Faults
 from tests.sim.kernel import EPOCH_MS, Kernel
 from tests.sim.stores import TICKERS
@@ -52,10 +53,11 @@ class Venue:
         self._list_markets()
         self.engine.open_account(HOUSE, house=True)
         self.engine.open_account(BOT, {0: CASH_E6})
+        self.exchange = wire.Exchange(self)
         self._replica = Replica(self.engine, Lag(kernel, faults))
         self._replica.watch(BOT, EPOCH_MS)
         self.flows = [Flow(self, ticker, faults.stream(f"flow/{ticker}")) for ticker in TICKERS]
-        self.engine.drain_events()
+        self.publish()
 
     def _list_markets(self) -> None:
         engine = self.engine
@@ -83,6 +85,7 @@ class Venue:
         events = self.engine.drain_events()
         if events:
             self._replica.record(events, self.engine.now_ms)
+            self.exchange.publish(events)
             for watcher in self.watchers:
                 watcher(events)
 

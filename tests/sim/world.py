@@ -11,7 +11,6 @@ from pathlib import Path
 
 from dora_bot.errors import DoraError
 from dora_bot.models import Outcome
-from dora_bot.paper.events import EngineEvent
 from tests.sim.client import Network
 from tests.sim.faults import Faults
 from tests.sim.judge import Judge, Violation
@@ -65,7 +64,7 @@ class World:
             self.kernel, self.venue, self.faults, self.judge.on_send, self._on_outcome, self.on_port
         )
         self.judge.network = self.network
-        self.venue.watchers += [self.judge.on_events, self._to_feed]
+        self.venue.watchers.append(self.judge.on_events)
         self.life: Life | None = None
         self.ticks = 0
         self.calls = 0
@@ -145,8 +144,8 @@ class World:
         self.ticks += 1
         state = life.bot.state
         self.judge.on_tick(state)
-        if self.ticks % BOOK_CHECK_TICKS == 0 and life.feed.settled and life.inbox.empty:
-            self.judge.check_book(state)
+        if self.ticks % BOOK_CHECK_TICKS == 0 and life.inbox.empty:
+            self.judge.check_book(state, life.feed)
         if self._measuring:
             for ticker in TICKERS:
                 self._measured[ticker, self.judge.quoted(ticker)] += 1
@@ -155,10 +154,6 @@ class World:
         assert self.life is not None
         order = self.life.bot.state.orders.find(outcome.action.client_order_id, "")
         self.judge.on_outcome(outcome, order)
-
-    def _to_feed(self, events: list[EngineEvent]) -> None:
-        if self.life is not None:
-            self.life.feed.on_events(events)
 
     # ── the cycle ───────────────────────────────────────────────────────────────────────────────
 
