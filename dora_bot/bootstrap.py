@@ -18,7 +18,7 @@ from dora_bot.config_store import ConfigStore
 from dora_bot.drain import Drain
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import LeaseLost, StoreError
-from dora_bot.events import HaltsChanged
+from dora_bot.events import HaltsChanged, WriteAnswered
 from dora_bot.exchange_access import connect_client, connect_transport, feed_settings, load_signer
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.execution import Executor
@@ -100,7 +100,7 @@ class Base:
     def new_feed(self, fills_since_ms: int) -> MarketFeed | RestFeed:
         """Market data; fills that the feed itself reads are asked for from there on."""
         settings = self.settings
-        rest = RestFeed(self.client, self.limits, fills_since_ms)
+        rest = RestFeed(self.new_client("polling"), self.limits, fills_since_ms)
         if settings.feed == "rest":
             return rest
         where = feed_settings(settings, random.random)
@@ -137,6 +137,7 @@ def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
         keeper=keeper,
         risk=_risk(base, bot, gate, sweeper, recovered),
         socket=None if isinstance(feed, RestFeed) else feed,
+        poll=feed.poll,
         drain=drain,
         lease=base.lease,
         journal=base.journal,
@@ -198,6 +199,7 @@ def _take_halts(base: Base, gate: ExposureGate, halts: tuple[Halt, ...], now: In
 def _bot(base: Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> Bot:
     now = base.clock.now()
     prefix = base.settings.order_prefix
+    base.client.on_late = lambda outcome: base.inbox.post(WriteAnswered(outcome))
     return Bot(
         clock=base.clock,
         inbox=base.inbox,

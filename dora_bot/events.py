@@ -14,6 +14,7 @@ from dora_bot.models import (
     Instant,
     Level,
     Market,
+    Outcome,
     PriceGrid,
     Settlement,
     Side,
@@ -175,6 +176,13 @@ class HaltsChanged:
     @property
     def halted(self) -> bool:
         return any(h.hold is Hold.HALTED for h in self.stops)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteAnswered:
+    """A write that the tick had stopped waiting for has come to its end."""
+
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ from dora_bot.models import (
     Settlement,
 )
 
+PATIENCE_S = 0.7
+"""How long a tick waits for a write. Its exposure writes start within 300 ms, so its I/O lasts a second (FAULTS B07)."""
 _MAX_PAGES = 500
 _CLOSED_CODES = frozenset({"market_inactive", "market_closed", "market_already_closed"})
 _Item = TypeVar("_Item")
@@ -59,6 +61,10 @@ class KalshiClient:
         self._clock = clock
         self._calls: Counter[str] = Counter()
         self._catalog = MarketCatalog(self.read, self.read_all, self._pages, clock)
+        self.on_late: Callable[[Outcome], None] | None = None
+        """With it a write is waited for `PATIENCE_S` only. One that is answered later is unknown for the time being,
+        and this is told its outcome, on another thread.
+        """
 
     def close(self) -> None:
         self._transport.close()
@@ -84,11 +90,11 @@ class KalshiClient:
 
     def amend_orders(self, orders: Sequence[Amend]) -> list[Outcome]:
         sendable = [order for order in orders if order.order_id]
-        answers = iter(self._send_all([wire.amend_order(order) for order in sendable]))
-        return [
-            self._outcome(order, next(answers), outcomes.amended) if order.order_id else _no_id(order)
-            for order in orders
-        ]
+        requests = [wire.amend_order(order) for order in sendable]
+        answers = iter(
+            self._writes(requests, lambda n, answer: [self._outcome(sendable[n], answer, outcomes.amended)])
+        )
+        return [next(answers) if order.order_id else _no_id(order) for order in orders]
 
     def cancel_order(self, order: Cancel) -> Outcome:
         if not order.order_id:
@@ -250,16 +256,42 @@ class KalshiClient:
         answers = self._transport.call_all([Call(r.method, r.target, r.body) for r in requests])
         for request, answer in zip(requests, answers, strict=True):
             self._calls[request.kind] += 1
-            if isinstance(answer, Failure):
-                self._calls[f"{request.kind}!{answer.code}"] += 1
-            elif answer.status >= 300:
-                self._calls[f"{request.kind}!{answer.status}"] += 1
+            self._count(request, answer)
         return answers
+
+    def _count(self, request: wire.Request, answer: Reply | Failure) -> None:
+        if isinstance(answer, Failure):
+            self._calls[f"{request.kind}!{answer.code}"] += 1
+        elif answer.status >= 300:
+            self._calls[f"{request.kind}!{answer.status}"] += 1
 
     def _write(
         self, order: _Write, request: wire.Request, read: Callable[[_Write, int, bytes], Outcome]
     ) -> Outcome:
-        return self._outcome(order, self._send_all([request])[0], read)
+        return self._writes([request], lambda _, answer: [self._outcome(order, answer, read)])[0]
+
+    def _writes(
+        self, requests: Sequence[wire.Request], read: Callable[[int, Reply | Failure], list[Outcome]]
+    ) -> list[Outcome]:
+        """The outcomes of all requests, side by side; ``read`` makes them of the answer to the n-th request."""
+
+        def late(number: int, answer: Reply | Failure) -> None:
+            assert self.on_late is not None
+            self._count(requests[number], answer)
+            for outcome in read(number, answer):
+                self.on_late(outcome)
+
+        calls = [Call(r.method, r.target, r.body) for r in requests]
+        if self.on_late is None:
+            answers = self._transport.call_all(calls)
+        else:
+            answers = self._transport.call_all(calls, PATIENCE_S, late)
+        found: list[Outcome] = []
+        for number, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+            self._calls[request.kind] += 1
+            self._count(request, answer)
+            found += read(number, answer)
+        return found
 
     def _outcome(
         self, order: _Write, answer: Reply | Failure, read: Callable[[_Write, int, bytes], Outcome]
@@ -281,14 +313,14 @@ class KalshiClient:
     ) -> list[Outcome]:
         """One call where it fits into one, else several side by side: many orders take no longer than few."""
         parts = _chunks(orders, BATCH)
-        found: list[Outcome] = []
-        for part, answer in zip(parts, self._send_all([request(part) for part in parts]), strict=True):
+
+        def outcomes_of(number: int, answer: Reply | Failure) -> list[Outcome]:
             if isinstance(answer, Failure):
-                found += [_failed(order, answer) for order in part]
-            else:
-                outcomes_of = read(part, answer.status, answer.body)
-                found += [replace(outcome, took_ms=answer.took_ms) for outcome in outcomes_of]
-        return found
+                return [_failed(order, answer) for order in parts[number]]
+            told = read(parts[number], answer.status, answer.body)
+            return [replace(outcome, took_ms=answer.took_ms) for outcome in told]
+
+        return self._writes([request(part) for part in parts], outcomes_of)
 
     def _pages(
         self,

@@ -5,6 +5,9 @@ nothing can have happened at the exchange; after it, anything may have. Calls ru
 one kept-alive connection each, so that a stuck resolver or a trickling body cannot hold the caller, and so that
 several calls can be under way at once. Signatures are made on the worker, at the moment of sending.
 
+A caller with less time than the deadline says so: it gets its thread back early, and the answers that were still
+under way reach it later.
+
 Knows nothing of orders or markets: the kill path stands on this module and `signing` alone.
 """
 
@@ -16,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
@@ -24,11 +28,14 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from dora_bot.call_ticket import Ticket
 from dora_bot.errors import ConfigError, ExchangeUnreachable
 from dora_bot.hosts import LOOPBACK
 from dora_bot.pulse import waiting
 
 DEADLINE_S = 2.0
+LATE = "late"
+"""Code of a call whose answer is still waited for, though its caller is not."""
 MAX_REPLY_BYTES = 32_000_000
 _CHUNK_BYTES = 65_536
 _USER_AGENT = "dora-bot"
@@ -81,52 +88,8 @@ class Unsent(ExchangeUnreachable):
     """The request never left: no connection, or no worker was free in time."""
 
 
-class _Ticket:
-    """One call's life, shared by the caller and its worker: who came first, the first byte or the deadline?"""
-
-    def __init__(self, deadline_mono_ms: int) -> None:
-        self.deadline_mono_ms = deadline_mono_ms
-        self._lock = threading.Lock()
-        self._sent = False
-        self._given_up = False
-        self._socket: socket.socket | None = None
-
-    def about_to_send(self, connection: socket.socket) -> None:
-        """Called before each write. Raises `TimeoutError` if the caller has stopped waiting."""
-        with self._lock:
-            if self._given_up:
-                raise TimeoutError("the deadline passed before the request was sent")
-            self._sent = True
-            self._socket = connection
-
-    def give_up(self) -> bool:
-        """The caller stops waiting: wake the worker out of a blocking read. Returns whether a byte was sent."""
-        with self._lock:
-            self._given_up = True
-            if self._socket is not None:
-                # The plain shutdown, also under TLS: the worker is inside the TLS object and must not race it.
-                socket_shutdown(self._socket)
-            return self._sent
-
-    def done(self) -> None:
-        with self._lock:
-            self._socket = None
-
-    @property
-    def sent(self) -> bool:
-        with self._lock:
-            return self._sent
-
-
-def socket_shutdown(connection: socket.socket) -> None:
-    try:
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
-    except OSError:
-        return  # already closed by the other side, which is what was wanted
-
-
 class _Local(threading.local):
-    ticket: _Ticket | None = None
+    ticket: Ticket | None = None
     session: requests.Session | None = None
 
 
@@ -256,34 +219,68 @@ class HttpTransport:
             raise kind(f"{call.method} {call.target.partition('?')[0]}: {answer.code}: {answer.detail}")
         return answer
 
-    def call_all(self, calls: Sequence[Call]) -> list[Reply | Failure]:
-        """All calls side by side, answers in their order; back within the deadline, whatever happens."""
+    def call_all(
+        self,
+        calls: Sequence[Call],
+        patience_s: float = DEADLINE_S,
+        on_late: Callable[[int, Reply | Failure], None] = lambda _number, _answer: None,
+    ) -> list[Reply | Failure]:
+        """All calls side by side, answers in their order; back within the deadline, whatever happens.
+
+        With less patience than that, back within it: a call that is still under way then is a `Failure` with the code
+        `LATE`, and ``on_late`` is told its place and its answer within the deadline, on a thread of the transport.
+        """
         begun = self.clock.now().mono_ms
-        deadline_ms = round(self.deadline_s * 1000)
-        tickets = [_Ticket(begun + deadline_ms) for _ in calls]
-        with waiting(deadline_ms):
+        ticket_end = begun + round(self.deadline_s * 1000)
+        patience_end = begun + round(min(patience_s, self.deadline_s) * 1000)
+        tickets = [Ticket(ticket_end) for _ in calls]
+        answers: list[Reply | Failure] = []
+        with waiting(patience_end - begun):
             futures = [self._pool.submit(self._perform, *pair) for pair in zip(calls, tickets, strict=True)]
-            return [
-                self._wait(future, ticket, begun) for future, ticket in zip(futures, tickets, strict=True)
-            ]
+            for number, (future, ticket) in enumerate(zip(futures, tickets, strict=True)):
+                answer = self._wait(future, ticket, begun, patience_end)
+                if isinstance(answer, Failure) and answer.code == LATE:
+                    self._follow(future, ticket, partial(on_late, number))
+                answers.append(answer)
+        return answers
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _wait(self, future: "Future[Reply | Failure]", ticket: _Ticket, begun: int) -> Reply | Failure:
-        left_s = (ticket.deadline_mono_ms - self.clock.now().mono_ms) / 1000
+    def _wait(
+        self, future: "Future[Reply | Failure]", ticket: Ticket, begun: int, patience_end: int
+    ) -> Reply | Failure:
+        left_s = (patience_end - self.clock.now().mono_ms) / 1000
         try:
             return future.result(timeout=max(left_s, 0.0))
         except FutureTimeoutError:
             took = self.clock.now().mono_ms - begun
             if future.cancel():
                 return Failure(sent=False, code="no_worker", detail="every connection is busy", took_ms=took)
+            if patience_end < ticket.deadline_mono_ms and ticket.give_up_unsent():
+                return Failure(sent=True, code=LATE, detail=f"no reply yet after {took} ms", took_ms=took)
             sent = ticket.give_up()
-            return Failure(sent, "timeout", f"no whole reply within {self.deadline_s:g} s", took)
+            return Failure(sent, "timeout", f"no whole reply within {took / 1000:g} s", took)
+
+    def _follow(
+        self, future: "Future[Reply | Failure]", ticket: Ticket, tell: Callable[[Reply | Failure], None]
+    ) -> None:
+        """Nobody waits any more: a timer keeps the deadline, and who asked is told the end."""
+        timer = threading.Timer(
+            max(ticket.deadline_mono_ms - self.clock.now().mono_ms, 0) / 1000, ticket.give_up
+        )
+        timer.daemon = True
+        timer.start()
+
+        def ended(done: "Future[Reply | Failure]") -> None:
+            timer.cancel()
+            tell(done.result())
+
+        future.add_done_callback(ended)
 
     # ── on a worker thread ──────────────────────────────────────────────────────────────────────
 
-    def _perform(self, call: Call, ticket: _Ticket) -> Reply | Failure:
+    def _perform(self, call: Call, ticket: Ticket) -> Reply | Failure:
         begun = self.clock.now().mono_ms
         _LOCAL.ticket = ticket
         session = _LOCAL.session = _LOCAL.session or self._session()
@@ -301,7 +298,7 @@ class HttpTransport:
             _LOCAL.ticket = None
         return reply
 
-    def _send(self, session: requests.Session, call: Call, ticket: _Ticket) -> Reply:
+    def _send(self, session: requests.Session, call: Call, ticket: Ticket) -> Reply:
         before = self.clock.now()
         left_s = max((ticket.deadline_mono_ms - before.mono_ms) / 1000, 0.001)
         path = self._base_path + call.target
@@ -323,7 +320,7 @@ class HttpTransport:
         heard = self.clock.now().mono_ms
         return Reply(response.status_code, body, heard - before.mono_ms, heard)
 
-    def _body(self, response: requests.Response, ticket: _Ticket) -> bytes:
+    def _body(self, response: requests.Response, ticket: Ticket) -> bytes:
         """Raises `TimeoutError` past the deadline and `ValueError` for a reply that is too long or cut short."""
         chunks = bytearray()
         for chunk in response.iter_content(_CHUNK_BYTES):

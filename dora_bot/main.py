@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from dora_bot import risk_manager, strategy
 from dora_bot.errors import StoreError
-from dora_bot.events import AccountRead, BookLost, GroupsChanged
+from dora_bot.events import AccountRead, BookLost, GroupsChanged, WriteAnswered
 from dora_bot.execution import Executor
-from dora_bot.models import AccountLimits, Instant
+from dora_bot.models import AccountLimits, Instant, Outcome
 from dora_bot.order_diff import OrderLease, diff, outran, pulse, withdraw
 from dora_bot.ports import Clock, Feed, HaltLatch, Inbox, Journal, Telemetry
 from dora_bot.reconcile import Reconciler
@@ -57,7 +57,7 @@ class Bot:
 
     def tick(self) -> TickReport:
         now = self.clock.now()
-        self.observe([*self.inbox.drain(), *self.feed.poll(now)], now)
+        self.observe(self.inbox.drain(), now)
         view = self.published = self.state.view(now)
         stance = self.stance(view, now)
         decided = {
@@ -105,6 +105,8 @@ class Bot:
                     self.raise_halt(result.halt_reason, "reconcile", now)
             elif isinstance(event, AccountLimits):
                 self.budget.resize(event)
+            elif isinstance(event, WriteAnswered):
+                self.take_late(event.outcome, now)
             else:
                 if isinstance(event, GroupsChanged):
                     self.lease = replace(self.lease, group_of_shard=event.groups)
@@ -113,6 +115,12 @@ class Bot:
             self.feed.resync(frozenset(doubted))
             for ticker, reason in doubted.items():
                 self.telemetry.emit(BookLost((ticker,), reason))
+
+    def take_late(self, outcome: Outcome, now: Instant) -> None:
+        """The end of a write that a tick had stopped waiting for, unless other evidence has settled it since."""
+        self.budget.note([outcome], now)
+        if self.state.settle_late(outcome, now):
+            self.telemetry.emit(outcome)
 
     def stance(self, view: View, now: Instant) -> Stance:
         for breach in risk_manager.breaches(view):

@@ -94,6 +94,7 @@ class MarketFeed:
             self._doubted |= tickers
 
     def poll(self, now: Instant) -> list[object]:
+        """What is read by REST, on the caller's thread: nothing while the socket is up."""
         return [] if self._connected else self._rest.poll(now)
 
     @property

@@ -89,6 +89,14 @@ class OrderStore:
             self.put(own_orders.settled(order, outcome, now), now, outcome.action.reason)
             self._log_write(outcome, now)
 
+    def awaits(self, late: Outcome) -> bool:
+        """Is this the end of the last write sent for its order? That a cancel worked is news of any of them."""
+        order = self._orders.get(late.action.client_order_id)
+        if order is None or not order.live or late.kind is OutcomeKind.UNKNOWN:
+            return False
+        any_cancel = isinstance(order.pending, Cancel) and isinstance(late.action, Cancel)
+        return order.pending == late.action or (any_cancel and late.kind is OutcomeKind.ACCEPTED)
+
     def fill(self, fill: Fill, now: Instant) -> str:
         """Count a booked fill on its order. Returns the order's client id, empty if the order is not known (yet)."""
         order = self.find(fill.client_order_id, fill.order_id)

@@ -1,6 +1,6 @@
 """Everything that `bootstrap` built for one run, and what it tells of itself to people and other programs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dora_bot.clock import MeasuredClock
@@ -15,6 +15,7 @@ from dora_bot.lease import Lease
 from dora_bot.main import Bot
 from dora_bot.market_feed import MarketFeed
 from dora_bot.models import ExchangeOrder, Instant
+from dora_bot.rest_feed import POLL_MS
 from dora_bot.rest_feed import SHARE as POLL_SHARE
 from dora_bot.risk_monitor import READ_MS, RiskMonitor
 from dora_bot.service_manager import ServiceManager
@@ -36,6 +37,8 @@ class Parts:
     keeper: Keeper
     risk: RiskMonitor
     socket: MarketFeed | None
+    poll: Callable[[Instant], list[object]]
+    """Events read by REST where polling is the feed or stands in for it."""
     drain: Drain
     lease: Lease
     journal: SqliteJournal
@@ -58,7 +61,7 @@ class Parts:
         beat_s = (config.loop_interval_ms if config else 500) / 1_000
         cost, read, write = limits.default_cost, limits.read.refill_per_s, limits.write.refill_per_s
         reads = cost * (6 / (READ_MS / 1_000) + 1)
-        polled = min(2 * cost / beat_s, read * POLL_SHARE)
+        polled = min(2 * cost / (POLL_MS / 1_000), read * POLL_SHARE)
         renewals = 2 * markets * cost / ((self.bot.lease.life_ms - self.bot.lease.renew_below_ms) / 1_000)
         free = max(write * (1 - SAFE_SHARE) - renewals, 0) / cost
         return {

@@ -119,11 +119,6 @@ class Feed(Protocol):
     def resync(self, tickers: frozenset[str]) -> None:
         """These books contradict themselves: fetch new snapshots."""
 
-    def poll(self, now: Instant) -> list[object]:
-        """Events read by REST on the caller's thread: nothing while the WebSocket is up, else books and fills
-        within the read budget. Never raises; what could not be read is lost (`BookLost`).
-        """
-
 
 class Journal(Protocol):
     """Local and durable; the way to DynamoDB is behind it. Raises `StoreError`."""

@@ -1,4 +1,4 @@
-"""Market data without the WebSocket: one call for all books and one for the fills, on the caller's thread.
+"""Market data without the WebSocket: one call for all books and one for the fills, on a thread of its own.
 
 It serves when the setting asks for it and whenever the socket is down. Books read this way carry no sequence
 number and no time; each read replaces the one before and is proof for five seconds, so that a read which fails
@@ -20,6 +20,8 @@ SHARE = 0.5
 """Part of the read budget this may use; the risk thread's reads and the keeper need the rest."""
 OVERLAP_MS = 5_000
 """Fills are asked for from this long before the newest one seen: reads lag, and duplicates do no harm."""
+POLL_MS = 500
+"""Reads are at least this far apart, whatever the budget allows: a market maker reads, it does not hammer."""
 BACK_OFF_MS = 1_000
 """Pause after a read that failed."""
 PROOF_MS = 5_000
@@ -54,7 +56,7 @@ class RestFeed:
         lost = self._too_old(now)
         if now.mono_ms < self._due_ms or not self._tickers:
             return lost
-        self._due_ms = now.mono_ms + round(2 * self._cost / self._tokens_per_s * 1000)
+        self._due_ms = now.mono_ms + max(round(2 * self._cost / self._tokens_per_s * 1000), POLL_MS)
         some = self._next_page()
         try:
             books = self._books(some)

@@ -1,6 +1,6 @@
 """The running bot: its threads, its start gate, its stop.
 
-The tick runs on the main thread; feed, risk, keeper, drain, lease and status each on their own. Stopping is proving:
+The tick runs on the main thread; feed, polling, risk, keeper, drain, lease and status each on their own. Stopping is proving:
 every order is cancelled, read back as gone, late fills are booked, everything is flushed, then the lease is released.
 """
 
@@ -100,6 +100,7 @@ class Runtime:
             ("sweep", 0.25, lambda _now: p.risk.cancel_when_wanted()),
             ("account", 0.5, p.risk.read_when_due),
             ("keeper", 0.5, p.keeper.step),
+            ("polling", 0.1, self.poll),
             ("drain", 0.25, self.drain),
             ("lease", 0.5, self.renew),
             ("status", 0.5, self.publish_status),
@@ -175,6 +176,11 @@ class Runtime:
         for name in hung:
             if still[name] > LOOP_HANG_MS and name != "feed":  # without a feed nothing is quoted anyway
                 p.risk.halt(f"the {name} thread hangs", f"it stands still for {still[name]} ms", now)
+
+    def poll(self, now: Instant) -> None:
+        """Books and fills by REST, beside the tick: while they are slow to come it must cancel what they would prove."""
+        for event in self.parts.poll(now):
+            self.parts.bot.inbox.post(event)
 
     def drain(self, now: Instant) -> None:
         try:

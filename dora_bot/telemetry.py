@@ -19,6 +19,7 @@ from dora_bot.events import BookLost
 from dora_bot.models import (
     Amend,
     Cancel,
+    Outcome,
     OutcomeKind,
     Place,
 )
@@ -70,6 +71,12 @@ class Telemetry:
             self.scores.add(report)
             self._log_tick(report)
             self.on_report(report)
+        elif isinstance(report, Outcome):
+            self.log.warning(
+                "answered late",
+                extra=_action_fields(report.action)
+                | {"outcome": report.kind, "code": report.code, "took_ms": round(report.took_ms)},
+            )
         elif isinstance(report, BookLost):
             self.log.error(
                 "book contradicted",

@@ -53,21 +53,16 @@ class ListInbox:
 
 @dataclass
 class FakeFeed:
-    """`ports.Feed`: remembers what it was asked for; ``polled`` is what the next REST poll brings."""
+    """`ports.Feed`: remembers what it was asked for."""
 
     watched: frozenset[str] = frozenset()
     resynced: list[frozenset[str]] = field(default_factory=list)
-    polled: list[object] = field(default_factory=list)
 
     def watch(self, tickers: frozenset[str]) -> None:
         self.watched = tickers
 
     def resync(self, tickers: frozenset[str]) -> None:
         self.resynced.append(tickers)
-
-    def poll(self, now: Instant) -> list[object]:
-        events, self.polled = self.polled, []
-        return events
 
 
 class MemoryJournal:

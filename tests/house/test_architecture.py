@@ -153,7 +153,7 @@ def test_the_kill_path_stands_on_transport_and_signing_alone(module: str) -> Non
         [sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=True
     )
     vocabulary = layers_from("ports")
-    shared = {"kill", module, "signing", "http_transport", "pulse"}
+    shared = {"kill", module, "signing", "http_transport", "call_ticket", "pulse"}
     lean = {*shared, *(name for names in vocabulary for name in names)}
     assert set(run.stdout.split()) <= {f"dora_bot.{name}" for name in lean}
 

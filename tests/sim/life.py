@@ -186,6 +186,7 @@ class Life:
             world.kernel.spawn(
                 f"keeper-{self.number}", lambda: self._loop("keeper", self.keeper.step, self._idle)
             ),
+            world.kernel.spawn(f"polling-{self.number}", lambda: self._loop("polling", self._poll)),
         ]
         self.bot.run(stop)
 
@@ -201,6 +202,10 @@ class Life:
         bot.observe([account], world.clock.now())
         bot.write_down(bot.state.take_rows(), now)
         bot.published = bot.state.view(world.clock.now())
+
+    def _poll(self, now: Instant) -> None:
+        for event in self.feed.poll(now):
+            self.inbox.post(event)
 
     def _idle(self) -> int:
         """Steps of the keeper that would find nothing due; they are left out, for each costs two thread switches."""

@@ -124,6 +124,7 @@ def test_prices_of_the_no_leg_are_turned_over_where_the_server_sends_them() -> N
     assert event.price_e4 == 5_200
 
 
+@pytest.mark.fault("F28")
 def test_ok_frames_and_scoped_errors_use_up_numbers() -> None:
     server, _ = opened(A)
     server.say(server.numbered(BOOK, "ok", {"market_tickers": [A]}, id=50))
@@ -398,11 +399,24 @@ def test_what_is_not_a_frame_may_have_been_any_books_change(data: bytes) -> None
     assert server.session.counts["malformed"] == 1
 
 
+@pytest.mark.fault("F33")
 def test_empty_sides_are_absent() -> None:
     server, _ = opened(A)
     (event,) = server.say(server.numbered(BOOK, "orderbook_snapshot", {"market_ticker": A}))
     assert isinstance(event, BookSnapshot)
     assert (event.bids, event.asks) == ((), ())
+
+
+@pytest.mark.fault("F33")
+def test_a_deep_snapshot_is_taken_in_whole() -> None:
+    server, _ = opened(A)
+    ladders = {
+        name: [[f"0.{price:04}", "1.00"] for price in range(low, low + 100)]
+        for name, low in (("yes_dollars_fp", 1_000), ("no_dollars_fp", 2_000))
+    }
+    (event,) = server.say(server.numbered(BOOK, "orderbook_snapshot", {"market_ticker": A, **ladders}))
+    assert isinstance(event, BookSnapshot)
+    assert (len(event.bids), len(event.asks)) == (100, 100)
 
 
 def test_the_age_of_the_newest_frame_is_known() -> None:

@@ -1,5 +1,6 @@
 """The transport against a real server that misbehaves: bounded in time, nothing hidden, honest about what was sent."""
 
+import queue
 import socket
 import threading
 import time
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from dora_bot.errors import ConfigError, ExchangeUnreachable
-from dora_bot.http_transport import Call, Failure, HttpTransport, Reply, Unsent
+from dora_bot.http_transport import LATE, Call, Failure, HttpTransport, Reply, Unsent
 from tests.fakes.loopback_http import Answer, LoopbackHttp, Received, reply, reset
 from tests.fakes.observed_clock import ObservedClock
 
@@ -95,6 +96,58 @@ def test_calls_go_side_by_side() -> None:
     with LoopbackHttp(together) as server, transport(server.url, deadline_s=5) as client:
         answers = client.call_all([Call("GET", f"/{n}") for n in range(3)])
         assert [a.body[-2:] for a in answers if isinstance(a, Reply)] == [b"/0", b"/1", b"/2"]
+
+
+def slow(seconds: float) -> LoopbackHttp:
+    def answer(_: Received) -> bytes:
+        time.sleep(seconds)
+        return reply(200, b"late")
+
+    return LoopbackHttp(answer)
+
+
+class Told:
+    """What is told of late answers."""
+
+    def __init__(self) -> None:
+        self.answers: queue.Queue[tuple[int, Reply | Failure]] = queue.Queue()
+
+    def __call__(self, number: int, answer: Reply | Failure) -> None:
+        self.answers.put((number, answer))
+
+    def next(self) -> tuple[int, Reply | Failure]:
+        return self.answers.get(timeout=5.0)
+
+
+def test_a_caller_in_a_hurry_is_told_later() -> None:
+    told = Told()
+    with slow(0.5) as server, transport(server.url, deadline_s=5.0) as client:
+        (answer,) = client.call_all([POST], 0.1, told)
+        assert (failure(answer).code, failure(answer).sent) == (LATE, True)
+        assert failure(answer).took_ms < 450
+        number, late = told.next()
+        assert (number, late.body if isinstance(late, Reply) else b"") == (0, b"late")
+        assert len(server.received) == 1
+
+
+def test_nobody_waits_for_ever_for_a_late_answer() -> None:
+    told = Told()
+    with slow(3.0) as server, transport(server.url, deadline_s=0.4) as client:
+        client.call_all([POST], 0.1, told)
+        _, late = told.next()
+        assert (failure(late).sent, failure(late).code) == (True, "timeout")
+        assert failure(late).took_ms < 2_000
+
+
+def test_what_was_not_sent_when_patience_ends_is_never_sent() -> None:
+    told = Told()
+    with slow(0.6) as server, transport(server.url, connections=1, deadline_s=5.0) as client:
+        first, second = client.call_all([GET, POST], 0.1, told)
+        assert failure(first).code == LATE
+        assert (failure(second).code, failure(second).sent) == ("no_worker", False)
+        told.next()
+        assert [request.method for request in server.received] == ["GET"]
+        assert told.answers.empty()
 
 
 def test_redirects_are_not_followed_and_cookies_not_kept() -> None:

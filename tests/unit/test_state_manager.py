@@ -351,6 +351,31 @@ def test_an_order_in_flight_or_in_doubt_holds_its_market_and_no_other() -> None:
     assert seen(state).on_hold == ""
 
 
+def test_an_answer_that_comes_late_ends_the_doubt_and_is_nothing_once_something_else_did() -> None:
+    state = manager()
+    state.reserve([PLACE], NOW)
+    state.settle([Outcome(PLACE, OutcomeKind.UNKNOWN, code="late")], NOW)
+    assert seen(state).on_hold
+    assert not state.settle_late(Outcome(PLACE, OutcomeKind.UNKNOWN, code="timeout"), NOW)
+    late = accepted(PLACE, filled_e2=0, remaining_e2=PLACE.count_e2)
+    assert state.settle_late(late, NOW)
+    assert not seen(state).on_hold
+    assert [outcome.action for outcome in state.take_resolved()] == [PLACE]
+    assert not state.settle_late(late, NOW)
+
+
+def test_the_late_answer_of_a_cancel_that_was_repeated_meanwhile_is_evidence_if_it_worked() -> None:
+    state = manager()
+    placed(state)
+    first = Cancel("b-1", "o1", T, 0, "not wished")
+    for cancel in (first, replace(first, reason="cancel repeated")):
+        state.reserve([cancel], NOW)
+        state.settle([Outcome(cancel, OutcomeKind.UNKNOWN, code="late")], NOW)
+    assert not state.settle_late(Outcome(first, OutcomeKind.REFUSED, code="x"), NOW)
+    assert state.settle_late(accepted(first, reduced_by_e2=PLACE.count_e2), NOW)
+    assert not state.orders.live()
+
+
 def test_a_refused_write_cools_the_market_down() -> None:
     state = manager()
     state.reserve([PLACE], NOW)
