@@ -2,7 +2,7 @@
 # ARGS passes options on: make demo ARGS="--seconds 30 --json"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs-check conformance bench sim faults faults-page kill-nine doctor mission lock clean
+.PHONY: help setup demo test check docs-check conformance bench sim faults faults-page mutants mutants-random kill-nine doctor mission lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -50,6 +50,12 @@ faults: setup  ## the process-level fault catalogue: real bots, injected faults,
 faults-page:  ## docs/faults.md anew from the tests' marks and the results of the last `make faults`
 	@$(BIN)/python -m scripts.faults_report
 
+mutants: setup  ## mistakes applied to the code one by one, each of which some test must notice
+	@$(BIN)/python -m scripts.mutants $(ARGS)
+
+mutants-random: setup  ## random changes of risk, execution, reconciliation, state and diff: 85 % must be noticed
+	@scripts/random_mutants.sh $(ARGS)
+
 kill-nine: setup  ## SIGKILL the quoting bot 20 times and audit it against the exchange each time
 	@$(BIN)/python -m scripts.kill_nine $(ARGS)
 
@@ -65,6 +71,7 @@ lock: setup  ## resolve the dependencies anew; the locks carry hashes and name n
 	@$(LOCK) --python-version 3.11 requirements/uv.in -o requirements/uv.txt
 	@$(LOCK) --python-version 3.11 pyproject.toml --extra local --group dev requirements/uv.in -o requirements/dev.txt
 	@$(LOCK) --python-version 3.13 requirements/conformance.in -o requirements/conformance.txt
+	@$(LOCK) --python-version 3.11 requirements/mutation.in -o requirements/mutation.txt
 
 clean:  ## remove the environments and caches, not your .dora state
-	rm -rf .venv .venv-conformance .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-conformance .venv-mutation .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -22,8 +22,9 @@ from dora_bot.models import (
     Place,
     Side,
 )
-from dora_bot.recovery import KNOWN_MS, OVERLAP_MS, Recovered, load_state
+from dora_bot.recovery import KNOWN_MS, OVERLAP_MS, Recovered, load_state, restored
 from dora_bot.state_store import Published, StateStore
+from dora_bot.valuation import Day
 from tests.fakes.aws import FaultyProxy
 from tests.fakes.bookings import Book
 from tests.fakes.manual_clock import NOON_MS, ManualClock
@@ -120,6 +121,18 @@ def test_fills_of_yesterday_are_booked_but_are_not_todays(
     found = recover(db, journal, lease, after_midnight)
     assert found.booked == {("t1", "o1")}
     assert found.today.fills == 0
+
+
+def test_the_day_goes_on_after_a_restart_and_begins_anew_at_midnight(
+    db: Dynamo, journal: SqliteJournal, lease: Lease, clock: ManualClock
+) -> None:
+    drain = Drain(journal, db, lambda: lease.grip)
+    drain.published = lambda: Published(NOON_MS, (), (), 7_000_000, -2_000_000, NOON_MS)
+    drain.step(clock.now())
+    found = recover(db, journal, lease, clock)
+    assert restored(found, clock.now()).day == Day("2026-11-20", 7_000_000)
+    tomorrow = ManualClock(NOON_MS + 86_400_000)
+    assert restored(found, tomorrow.now()).day == Day()
 
 
 def test_a_halt_set_by_hand_in_the_console_is_a_halt(

@@ -441,6 +441,19 @@ def test_an_order_the_exchange_took_away_is_quoted_again_by_evidence_only(bench:
     assert len(bench.exchange.sent("place")) == 1
 
 
+def test_what_is_sent_counts_before_its_first_byte_leaves() -> None:
+    bench = Bench()
+    worst: list[tuple[int, int]] = []
+
+    def look(_kind: str) -> None:
+        market = bench.state.view(bench.clock.now()).markets[T]
+        worst.append((market.long_worst_e2, market.short_worst_e2))
+
+    bench.exchange.before_write = look
+    bench.tick()
+    assert worst == [(1_000, -1_000)]
+
+
 # ── start and stop ──────────────────────────────────────────────────────────────────────────────
 
 

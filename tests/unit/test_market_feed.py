@@ -37,12 +37,13 @@ class Rest:
 
 @contextmanager
 def feeding(
-    server: LoopbackWs, *tickers: str, audit_s: float = 60.0
+    server: LoopbackWs, *tickers: str, audit_s: float = 60.0, clock: SystemClock | None = None
 ) -> Iterator[tuple[MarketFeed, GatheringInbox]]:
     inbox = GatheringInbox()
     with server:
         settings = FeedSettings(server.url, LOOPBACK, lambda: 0.5, audit_s, (0.01, 0.02, 0.05))
-        feed = MarketFeed(settings, Signer("key-id", keys.ed25519_pem()), SystemClock(), inbox, Rest())
+        signer = Signer("key-id", keys.ed25519_pem())
+        feed = MarketFeed(settings, signer, clock or SystemClock(), inbox, Rest())
         feed.watch(frozenset(tickers))
         feed.start()
         try:
@@ -189,6 +190,25 @@ def test_a_quiet_line_with_pongs_lives_and_pings_are_answered_both_ways() -> Non
         assert inbox.count(FeedDown) == 0
     assert lines[0].heard.count(PING) >= 4
     assert PONG in lines[0].heard
+
+
+def test_a_step_of_the_exchange_clock_says_nothing_of_the_line() -> None:
+    lines: list[Line] = []
+
+    def quiet(line: Line) -> None:
+        lines.append(line)
+        Exchange(line).serve()
+
+    clock = SystemClock()
+    with feeding(LoopbackWs(quiet), A, clock=clock) as (feed, inbox):
+        inbox.until(lambda seen: of(seen, BookSnapshot) == 1)
+        now = clock.now()
+        clock.observe(now.exchange_ms + 60_000, now.mono_ms)
+        deadline = time.monotonic() + 20
+        while lines[0].heard.count(PING) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert feed.connected
+        assert inbox.count(FeedDown) == 0
 
 
 def test_books_are_lost_while_frames_are_late_and_found_again_when_they_are_fresh() -> None:
