@@ -257,6 +257,7 @@ def _sweeper(base: Base) -> Sweeper:
         base.clock,
         base.settings.order_prefix,
         emptied=lambda: base.halts.emptied(base.clock.now()),
+        subaccount=base.settings.kalshi_subaccount,
     )
 
 

@@ -67,12 +67,14 @@ def feed_settings(settings: Settings, jitter: Callable[[], float]) -> FeedSettin
     """Where the WebSocket is and whom to believe there; see `FeedSettings` for the ``jitter``."""
     ceilings = read_ceilings(settings)
     hosts = settings.trusted_hosts(ceilings)
-    return FeedSettings(settings.kalshi_ws_url, hosts, jitter, ca_file=ceilings.ca_file)
+    return FeedSettings(
+        settings.kalshi_ws_url, hosts, jitter, ca_file=ceilings.ca_file, subaccount=settings.kalshi_subaccount
+    )
 
 
 def connect_client(settings: Settings, signer: Signer, clock: MeasuredClock) -> KalshiClient:
     """As `connect_transport`."""
-    return KalshiClient(connect_transport(settings, signer, clock), clock)
+    return KalshiClient(connect_transport(settings, signer, clock), clock, settings.kalshi_subaccount)
 
 
 def try_socket(settings: Settings, signer: Signer, clock: MeasuredClock) -> None:

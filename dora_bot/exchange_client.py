@@ -56,7 +56,11 @@ _Write = TypeVar("_Write", Place, Amend, Cancel)
 class KalshiClient:
     """One account's calls. Thread-safe; give each independent thread its own, so that they do not queue."""
 
-    def __init__(self, transport: HttpTransport, clock: MeasuredClock) -> None:
+    def __init__(
+        self, transport: HttpTransport, clock: MeasuredClock, subaccount: int = wire.PRIMARY
+    ) -> None:
+        """Every order, cancel and read of the account is for the ``subaccount`` and names it."""
+        self._subaccount = subaccount
         self._transport = transport
         self._clock = clock
         self._calls: Counter[str] = Counter()
@@ -80,7 +84,7 @@ class KalshiClient:
     # ── writes ──────────────────────────────────────────────────────────────────────────────────
 
     def place_order(self, order: Place) -> Outcome:
-        return self._write(order, wire.create_order(order), outcomes.created)
+        return self._write(order, wire.create_order(order, self._subaccount), outcomes.created)
 
     def place_orders(self, orders: Sequence[Place]) -> list[Outcome]:
         return self._batch(orders, wire.create_orders, outcomes.batch_created)
@@ -90,7 +94,7 @@ class KalshiClient:
 
     def amend_orders(self, orders: Sequence[Amend]) -> list[Outcome]:
         sendable = [order for order in orders if order.order_id]
-        requests = [wire.amend_order(order) for order in sendable]
+        requests = [wire.amend_order(order, self._subaccount) for order in sendable]
         answers = iter(
             self._writes(requests, lambda n, answer: [self._outcome(sendable[n], answer, outcomes.amended)])
         )
@@ -99,7 +103,7 @@ class KalshiClient:
     def cancel_order(self, order: Cancel) -> Outcome:
         if not order.order_id:
             return _no_id(order)
-        return self._write(order, wire.cancel_order(order), outcomes.cancelled)
+        return self._write(order, wire.cancel_order(order, self._subaccount), outcomes.cancelled)
 
     def cancel_orders(self, orders: Sequence[Cancel]) -> list[Outcome]:
         sendable = [order for order in orders if order.order_id]
@@ -110,63 +114,73 @@ class KalshiClient:
         """A partial cancel that keeps the queue place: ``reduce_to_e2`` stays."""
         if not order.order_id:
             return _no_id(order)
-        return self._write(order, wire.decrease_order(order, reduce_to_e2), outcomes.decreased)
+        return self._write(
+            order, wire.decrease_order(order, reduce_to_e2, self._subaccount), outcomes.decreased
+        )
 
     def cancel_all_orders(self) -> None:
-        reply = self._checked(wire.cancel_all_orders())
+        reply = self._checked(wire.cancel_all_orders(self._subaccount))
         if reply.status != 204:
             raise ExchangeError(f"cancel-all answered {reply.status}, not 204")
 
     # ── order groups ────────────────────────────────────────────────────────────────────────────
 
     def create_order_group(self, limit_e2: int, exchange_index: int) -> str:
-        return listings.new_order_group(self.read(wire.create_order_group(limit_e2, exchange_index)))
+        return listings.new_order_group(
+            self.read(wire.create_order_group(limit_e2, exchange_index, self._subaccount))
+        )
 
     def get_order_groups(self) -> list[listings.OrderGroup]:
-        return listings.order_groups(self.read(wire.get_order_groups()))
+        return listings.order_groups(self.read(wire.get_order_groups(self._subaccount)))
 
     def limit_order_group(self, group_id: str, limit_e2: int, exchange_index: int) -> None:
-        self._checked(wire.limit_order_group(group_id, limit_e2, exchange_index))
+        self._checked(wire.limit_order_group(group_id, limit_e2, exchange_index, self._subaccount))
 
     def trigger_order_group(self, group_id: str, exchange_index: int) -> None:
-        self._checked(wire.trigger_order_group(group_id, exchange_index))
+        self._checked(wire.trigger_order_group(group_id, exchange_index, self._subaccount))
 
     def reset_order_group(self, group_id: str, exchange_index: int) -> None:
-        self._checked(wire.reset_order_group(group_id, exchange_index))
+        self._checked(wire.reset_order_group(group_id, exchange_index, self._subaccount))
 
     def delete_order_group(self, group_id: str, exchange_index: int) -> None:
-        self._checked(wire.delete_order_group(group_id, exchange_index))
+        self._checked(wire.delete_order_group(group_id, exchange_index, self._subaccount))
 
     # ── the account ─────────────────────────────────────────────────────────────────────────────
 
     def get_open_orders(self) -> list[ExchangeOrder]:
-        return self._pages(wire.get_open_orders(), replies.orders, lambda order: order.order_id)
+        return self._pages(
+            wire.get_open_orders(self._subaccount), replies.orders, lambda order: order.order_id
+        )
 
     def get_order(self, order_id: str) -> ExchangeOrder:
         return replies.order(self.read(wire.get_order(order_id)))
 
     def get_fills(self, since_ms: int) -> list[Fill]:
-        found = self._pages(wire.get_fills(since_ms), replies.fills, lambda fill: fill.key)
+        found = self._pages(wire.get_fills(since_ms, self._subaccount), replies.fills, lambda fill: fill.key)
         return sorted((f for f in found if f.time_ms >= since_ms), key=lambda fill: (fill.time_ms, fill.key))
 
     def get_positions(self) -> list[ExchangePosition]:
-        return self._pages(wire.get_positions(), replies.positions, lambda position: position.ticker)
+        return self._pages(
+            wire.get_positions(self._subaccount), replies.positions, lambda position: position.ticker
+        )
 
     def get_settlements(self, since_ms: int) -> list[Settlement]:
         found = self._pages(
-            wire.get_settlements(since_ms), replies.settlements, lambda paid: (paid.ticker, paid.time_ms)
+            wire.get_settlements(since_ms, self._subaccount),
+            replies.settlements,
+            lambda paid: (paid.ticker, paid.time_ms),
         )
         return sorted(
             (s for s in found if s.time_ms >= since_ms), key=lambda paid: (paid.time_ms, paid.ticker)
         )
 
     def get_balance(self) -> Balance:
-        return replies.balance(self.read(wire.get_balance()))
+        return replies.balance(self.read(wire.get_balance(self._subaccount)))
 
     def get_queue_positions(self, tickers: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}
         for some in _chunks(tickers, wire.MAX_BOOK_TICKERS):
-            found |= replies.queue_positions(self.read(wire.get_queue_positions(some)))
+            found |= replies.queue_positions(self.read(wire.get_queue_positions(some, self._subaccount)))
         return found
 
     def get_user_data_timestamp(self) -> int:
@@ -308,7 +322,7 @@ class KalshiClient:
     def _batch(
         self,
         orders: Sequence[_Write],
-        request: Callable[[Sequence[_Write]], wire.Request],
+        request: Callable[[Sequence[_Write], int], wire.Request],
         read: Callable[[Sequence[_Write], int, bytes], list[Outcome]],
     ) -> list[Outcome]:
         """One call where it fits into one, else several side by side: many orders take no longer than few."""
@@ -320,7 +334,7 @@ class KalshiClient:
             told = read(parts[number], answer.status, answer.body)
             return [replace(outcome, took_ms=answer.took_ms) for outcome in told]
 
-        return self._writes([request(part) for part in parts], outcomes_of)
+        return self._writes([request(part, self._subaccount) for part in parts], outcomes_of)
 
     def _pages(
         self,

@@ -23,8 +23,8 @@ STEADY_MS = 10_000
 class FeedLine:
     """One connection after the other; `opened` begins each."""
 
-    def __init__(self, audit_every_ms: int) -> None:
-        self.session = FeedSession()
+    def __init__(self, audit_every_ms: int, subaccount: int = 0) -> None:
+        self.session = FeedSession(subaccount=subaccount)
         self.last_heard_mono_ms = 0
         self.house_due_ms = 0
         self.ping_wanted = False

@@ -64,7 +64,7 @@ class _Asked:
 class FeedSession:
     """Used by one thread. `broken` says why the connection must be replaced, empty while it serves."""
 
-    def __init__(self, *, yes_priced: bool = True) -> None:
+    def __init__(self, *, yes_priced: bool = True, subaccount: int = 0) -> None:
         self.broken = ""
         self.frames = 0
         self.counts: Counter[str] = Counter()
@@ -87,9 +87,9 @@ class FeedSession:
             frames.LifecycleFrame: self._on_lifecycle,
             frames.GroupFrame: lambda frame, _now: [events.group_seen(frame.msg)],
             frames.TickerFrame: lambda frame, _now: [events.ticker_seen(frame.msg)],
-            frames.FillFrame: lambda frame, _now: [events.fill_seen(frame.msg)],
-            frames.OrderFrame: lambda frame, _now: [events.order_seen(frame.msg)],
-            frames.PositionFrame: lambda frame, _now: [events.position_seen(frame.msg, frame.sending_ts_ms)],
+            frames.FillFrame: lambda frame, _now: events.account_seen(frame, subaccount),
+            frames.OrderFrame: lambda frame, _now: events.account_seen(frame, subaccount),
+            frames.PositionFrame: lambda frame, _now: events.account_seen(frame, subaccount),
             frames.SubscribedFrame: self._on_subscribed,
             frames.UnsubscribedFrame: lambda _frame, _now: [],
             frames.OkFrame: lambda _frame, _now: [],

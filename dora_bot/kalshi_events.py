@@ -20,10 +20,13 @@ from dora_bot.events import (
 )
 from dora_bot.kalshi_frames import (
     DeltaMsg,
+    FillFrame,
     FillMsg,
     GroupMsg,
     LifecycleMsg,
+    OrderFrame,
     OrderMsg,
+    PositionFrame,
     PositionMsg,
     TickerMsg,
     TradeMsg,
@@ -37,6 +40,8 @@ from dora_bot.models import (
 from dora_bot.units import ONE_E4, parse_count
 
 MAX_LEVELS = ONE_E4
+AccountFrame = FillFrame | OrderFrame | PositionFrame
+"""What happened on a subaccount, which its message names."""
 
 
 def _inside(text: str) -> int:
@@ -100,6 +105,17 @@ def ticker_seen(msg: TickerMsg) -> TickerSeen:
         values.count(msg.yes_bid_size_fp, "yes_bid_size_fp"),
         values.count(msg.yes_ask_size_fp, "yes_ask_size_fp"),
     )
+
+
+def account_seen(frame: AccountFrame, subaccount: int) -> list[object]:
+    """A key without a lock is told of other subaccounts, too: theirs is not ours to book."""
+    if frame.msg.subaccount != subaccount:
+        return []
+    if isinstance(frame, FillFrame):
+        return [fill_seen(frame.msg)]
+    if isinstance(frame, OrderFrame):
+        return [order_seen(frame.msg)]
+    return [position_seen(frame.msg, frame.sending_ts_ms)]
 
 
 def fill_seen(msg: FillMsg) -> FillSeen:

@@ -124,6 +124,7 @@ class FillMsg(msgspec.Struct):
     client_order_id: str | None = None
     book_side: str | None = None
     outcome_side: str | None = None
+    subaccount: int = 0
 
 
 class FillFrame(msgspec.Struct, tag="fill", tag_field="type"):
@@ -149,6 +150,11 @@ class OrderMsg(msgspec.Struct):
     exchange_index: int | None = None
     order_group_id: str | None = None
     last_update_reason: str | None = None
+    subaccount_number: int | None = None
+
+    @property
+    def subaccount(self) -> int:
+        return self.subaccount_number or 0
 
 
 class OrderFrame(msgspec.Struct, tag="user_order", tag_field="type"):
@@ -163,6 +169,7 @@ class PositionMsg(msgspec.Struct):
     position_fp: str
     realized_pnl_dollars: str = "0"
     fees_paid_dollars: str = "0"
+    subaccount: int = 0
 
 
 class PositionFrame(msgspec.Struct, tag="market_position", tag_field="type"):

@@ -19,7 +19,8 @@ from dora_bot.models import (
 )
 from dora_bot.units import count_text, price_text
 
-SUBACCOUNT = 0
+PRIMARY = 0
+"""The subaccount that every account has. Reads of positions mean it unless told, reads of orders mean all of them."""
 SELF_TRADE_PREVENTION = "taker_at_cross"
 ORDERS = "/portfolio/events/orders"
 GROUPS = "/portfolio/order_groups"
@@ -49,20 +50,20 @@ class Request:
 # ── order writes ────────────────────────────────────────────────────────────────────────────────
 
 
-def create_order(order: Place) -> Request:
-    return Request("create", "POST", ORDERS, body=_json(_create_fields(order)))
+def create_order(order: Place, subaccount: int = PRIMARY) -> Request:
+    return Request("create", "POST", ORDERS, body=_json(_create_fields(order, subaccount)))
 
 
-def create_orders(orders: Sequence[Place]) -> Request:
+def create_orders(orders: Sequence[Place], subaccount: int = PRIMARY) -> Request:
     return Request(
         "batch_create",
         "POST",
         f"{ORDERS}/batched",
-        body=_json({"orders": [_create_fields(o) for o in orders]}),
+        body=_json({"orders": [_create_fields(o, subaccount) for o in orders]}),
     )
 
 
-def amend_order(order: Amend) -> Request:
+def amend_order(order: Amend, subaccount: int = PRIMARY) -> Request:
     fields: dict[str, object] = {
         "ticker": order.ticker,
         "side": order.side.value,
@@ -74,10 +75,10 @@ def amend_order(order: Amend) -> Request:
     if order.expiration_ms:
         fields["expiration_time"] = order.expiration_ms // 1000
     path = f"{ORDERS}/{_segment(order.order_id)}/amend"
-    return Request("amend", "POST", path, _subaccount(), _json(fields))
+    return Request("amend", "POST", path, _on(subaccount), _json(fields))
 
 
-def decrease_order(order: Cancel, reduce_to_e2: int) -> Request:
+def decrease_order(order: Cancel, reduce_to_e2: int, subaccount: int = PRIMARY) -> Request:
     """A partial cancel: leave ``reduce_to_e2`` resting, in place in the queue."""
     fields = {
         "reduce_to": count_text(reduce_to_e2),
@@ -85,27 +86,27 @@ def decrease_order(order: Cancel, reduce_to_e2: int) -> Request:
         "exchange_index": order.exchange_index,
     }
     path = f"{ORDERS}/{_segment(order.order_id)}/decrease"
-    return Request("decrease", "POST", path, _subaccount(), _json(fields))
+    return Request("decrease", "POST", path, _on(subaccount), _json(fields))
 
 
-def cancel_order(order: Cancel) -> Request:
+def cancel_order(order: Cancel, subaccount: int = PRIMARY) -> Request:
     routing = (("exchange_index", str(order.exchange_index)), ("market_ticker", order.ticker))
     path = f"{ORDERS}/{_segment(order.order_id)}"
-    return Request("cancel", "DELETE", path, (*_subaccount(), *routing))
+    return Request("cancel", "DELETE", path, (*_on(subaccount), *routing))
 
 
-def cancel_orders(orders: Sequence[Cancel]) -> Request:
+def cancel_orders(orders: Sequence[Cancel], subaccount: int = PRIMARY) -> Request:
     items = [
-        {"order_id": o.order_id, "subaccount": SUBACCOUNT, "exchange_index": o.exchange_index} for o in orders
+        {"order_id": o.order_id, "subaccount": subaccount, "exchange_index": o.exchange_index} for o in orders
     ]
     return Request("batch_cancel", "DELETE", f"{ORDERS}/batched", body=_json({"orders": items}))
 
 
-def cancel_all_orders() -> Request:
-    return Request("cancel_all", "DELETE", ORDERS, _subaccount())
+def cancel_all_orders(subaccount: int = PRIMARY) -> Request:
+    return Request("cancel_all", "DELETE", ORDERS, _on(subaccount))
 
 
-def _create_fields(order: Place) -> dict[str, object]:
+def _create_fields(order: Place, subaccount: int) -> dict[str, object]:
     fields: dict[str, object] = {
         "ticker": order.ticker,
         "client_order_id": order.client_order_id,
@@ -116,7 +117,7 @@ def _create_fields(order: Place) -> dict[str, object]:
         "self_trade_prevention_type": SELF_TRADE_PREVENTION,
         "post_only": order.post_only,
         "cancel_order_on_pause": True,
-        "subaccount": SUBACCOUNT,
+        "subaccount": subaccount,
         "exchange_index": order.exchange_index,
     }
     if order.time_in_force is TimeInForce.GTC and order.expiration_ms:
@@ -131,39 +132,43 @@ def _create_fields(order: Place) -> dict[str, object]:
 # ── order groups ────────────────────────────────────────────────────────────────────────────────
 
 
-def create_order_group(limit_e2: int, exchange_index: int) -> Request:
+def create_order_group(limit_e2: int, exchange_index: int, subaccount: int = PRIMARY) -> Request:
     fields = {
         "contracts_limit_fp": count_text(limit_e2),
-        "subaccount": SUBACCOUNT,
+        "subaccount": subaccount,
         "exchange_index": exchange_index,
     }
     return Request("group_create", "POST", f"{GROUPS}/create", body=_json(fields))
 
 
-def limit_order_group(group_id: str, limit_e2: int, exchange_index: int) -> Request:
+def limit_order_group(
+    group_id: str, limit_e2: int, exchange_index: int, subaccount: int = PRIMARY
+) -> Request:
     body = _json({"contracts_limit_fp": count_text(limit_e2)})
-    return _group_change("limit", group_id, exchange_index, body)
+    return _group_change("limit", group_id, exchange_index, subaccount, body)
 
 
-def trigger_order_group(group_id: str, exchange_index: int) -> Request:
-    return _group_change("trigger", group_id, exchange_index, b"{}")
+def trigger_order_group(group_id: str, exchange_index: int, subaccount: int = PRIMARY) -> Request:
+    return _group_change("trigger", group_id, exchange_index, subaccount, b"{}")
 
 
-def reset_order_group(group_id: str, exchange_index: int) -> Request:
-    return _group_change("reset", group_id, exchange_index, b"{}")
+def reset_order_group(group_id: str, exchange_index: int, subaccount: int = PRIMARY) -> Request:
+    return _group_change("reset", group_id, exchange_index, subaccount, b"{}")
 
 
-def delete_order_group(group_id: str, exchange_index: int) -> Request:
-    return Request("group_delete", "DELETE", f"{GROUPS}/{_segment(group_id)}", _on_shard(exchange_index))
+def delete_order_group(group_id: str, exchange_index: int, subaccount: int = PRIMARY) -> Request:
+    return Request(
+        "group_delete", "DELETE", f"{GROUPS}/{_segment(group_id)}", _on_shard(exchange_index, subaccount)
+    )
 
 
-def get_order_groups() -> Request:
-    return Request("groups", "GET", GROUPS, _subaccount())
+def get_order_groups(subaccount: int = PRIMARY) -> Request:
+    return Request("groups", "GET", GROUPS, _on(subaccount))
 
 
-def _group_change(change: str, group_id: str, exchange_index: int, body: bytes) -> Request:
+def _group_change(change: str, group_id: str, exchange_index: int, subaccount: int, body: bytes) -> Request:
     path = f"{GROUPS}/{_segment(group_id)}/{change}"
-    return Request(f"group_{change}", "PUT", path, _on_shard(exchange_index), body)
+    return Request(f"group_{change}", "PUT", path, _on_shard(exchange_index, subaccount), body)
 
 
 # ── reads ───────────────────────────────────────────────────────────────────────────────────────
@@ -178,8 +183,8 @@ def get_order_books(tickers: Sequence[str]) -> Request:
     return Request("books", "GET", "/markets/orderbooks", tuple(("tickers", ticker) for ticker in tickers))
 
 
-def get_open_orders() -> Request:
-    query = (("status", "resting"), ("limit", str(PAGE_LIMIT)), *_subaccount())
+def get_open_orders(subaccount: int = PRIMARY) -> Request:
+    query = (("status", "resting"), ("limit", str(PAGE_LIMIT)), *_on(subaccount))
     return Request("orders", "GET", "/portfolio/orders", query)
 
 
@@ -187,27 +192,27 @@ def get_order(order_id: str) -> Request:
     return Request("order", "GET", f"/portfolio/orders/{_segment(order_id)}")
 
 
-def get_fills(since_ms: int) -> Request:
-    query = (("min_ts", str(max(since_ms, 0) // 1000)), ("limit", str(PAGE_LIMIT)), *_subaccount())
+def get_fills(since_ms: int, subaccount: int = PRIMARY) -> Request:
+    query = (("min_ts", str(max(since_ms, 0) // 1000)), ("limit", str(PAGE_LIMIT)), *_on(subaccount))
     return Request("fills", "GET", "/portfolio/fills", query)
 
 
-def get_positions() -> Request:
-    query = (("settlement_status", "unsettled"), ("limit", str(PAGE_LIMIT)), *_subaccount())
+def get_positions(subaccount: int = PRIMARY) -> Request:
+    query = (("settlement_status", "unsettled"), ("limit", str(PAGE_LIMIT)), *_on(subaccount))
     return Request("positions", "GET", "/portfolio/positions", query)
 
 
-def get_settlements(since_ms: int) -> Request:
-    query = (("min_ts", str(max(since_ms, 0) // 1000)), ("limit", str(PAGE_LIMIT)), *_subaccount())
+def get_settlements(since_ms: int, subaccount: int = PRIMARY) -> Request:
+    query = (("min_ts", str(max(since_ms, 0) // 1000)), ("limit", str(PAGE_LIMIT)), *_on(subaccount))
     return Request("settlements", "GET", "/portfolio/settlements", query)
 
 
-def get_balance() -> Request:
-    return Request("balance", "GET", "/portfolio/balance", _subaccount())
+def get_balance(subaccount: int = PRIMARY) -> Request:
+    return Request("balance", "GET", "/portfolio/balance", _on(subaccount))
 
 
-def get_queue_positions(tickers: Sequence[str]) -> Request:
-    query = (("market_tickers", ",".join(tickers)), *_subaccount())
+def get_queue_positions(tickers: Sequence[str], subaccount: int = PRIMARY) -> Request:
+    query = (("market_tickers", ",".join(tickers)), *_on(subaccount))
     return Request("queue_positions", "GET", "/portfolio/orders/queue_positions", query)
 
 
@@ -254,12 +259,12 @@ def next_page(request: Request, cursor: str) -> Request:
     return Request(request.kind, request.method, request.path, (*kept, ("cursor", cursor)))
 
 
-def _subaccount() -> tuple[tuple[str, str], ...]:
-    return (("subaccount", str(SUBACCOUNT)),)
+def _on(subaccount: int) -> tuple[tuple[str, str], ...]:
+    return (("subaccount", str(subaccount)),)
 
 
-def _on_shard(exchange_index: int) -> tuple[tuple[str, str], ...]:
-    return (*_subaccount(), ("exchange_index", str(exchange_index)))
+def _on_shard(exchange_index: int, subaccount: int) -> tuple[tuple[str, str], ...]:
+    return (*_on(subaccount), ("exchange_index", str(exchange_index)))
 
 
 def _segment(text: str) -> str:

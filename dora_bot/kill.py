@@ -27,7 +27,6 @@ CONFIRMED_MS = 2_500
 """An order whose cancel was confirmed may stay listed for as long as reads lag; then it is cancelled again."""
 _PAUSE_S = 0.2
 _REFUSALS = 3
-_CANCEL_ALL = Call("DELETE", "/portfolio/events/orders")
 
 
 class Transport(Protocol):
@@ -72,6 +71,7 @@ class Swept:
 class Sweeper:
     """Cancels the resting orders whose client order id begins with ``prefix`` (all orders if it is empty).
 
+    Only those of the ``subaccount``: a cancel-all without one would cancel those of every bot of the account.
     ``emptied`` is told after each cancel-all that may have been applied; a `DoraError` of it is said, nothing more.
     """
 
@@ -79,6 +79,7 @@ class Sweeper:
     clock: Clock
     prefix: str
     emptied: Callable[[], object] = lambda: None
+    subaccount: int = 0
 
     def sweep(
         self, patience_s: float, reach: Reach = STOP, say: Callable[[str], None] = lambda _: None
@@ -96,7 +97,8 @@ class Sweeper:
         seen: set[str] = set()
         cursor = ""
         for _ in range(MAX_PAGES):
-            query = urlencode({"status": "resting", "limit": 1000} | ({"cursor": cursor} if cursor else {}))
+            terms = {"status": "resting", "limit": 1000, "subaccount": self.subaccount}
+            query = urlencode(terms | ({"cursor": cursor} if cursor else {}))
             page = self.read(f"/portfolio/orders?{query}")
             fresh = [o for o in _orders(page) if o["order_id"] not in seen]
             seen |= {o["order_id"] for o in fresh}
@@ -187,15 +189,17 @@ class _Sweep:
         due = [o for o in self.known if not self.lately_confirmed(o, now.mono_ms)]
         singles = [o for o in due if self.tries.get(o["order_id"], 0) % 2][:SINGLES]
         batched = [o for o in due if o not in singles]
+        subaccount = self.sweeper.subaccount
+        cancel_all = Call("DELETE", f"/portfolio/events/orders?subaccount={subaccount}")
         work: list[tuple[Call, Callable[[Reply], None]]] = [
-            (_batch_cancel(batched[at : at + BATCH]), self.batch_answered)
+            (_batch_cancel(batched[at : at + BATCH], subaccount), self.batch_answered)
             for at in range(0, len(batched), BATCH)
         ]
-        work += [(_cancel(order), self.single_answered) for order in singles]
+        work += [(_cancel(order, subaccount), self.single_answered) for order in singles]
         if _due(self.reach.groups_after_s, elapsed_s):
-            work += [(_trigger(*group), self.group_answered(group[0])) for group in self.groups()]
+            work += [(_trigger(*group, subaccount), self.group_answered(group[0])) for group in self.groups()]
         if _due(self.reach.account_after_s, elapsed_s) and not self.account_wide:
-            work.append((_CANCEL_ALL, self.account_answered))
+            work.append((cancel_all, self.account_answered))
         for order in due:
             self.tries[order["order_id"]] = self.tries.get(order["order_id"], 0) + 1
         self.cancels += len(due)
@@ -206,7 +210,7 @@ class _Sweep:
                 take(_success(call, answer))
             except ExchangeError as error:
                 self.failed(str(error))
-        if any(call == _CANCEL_ALL for call, _ in work):
+        if any(call == cancel_all for call, _ in work):
             try:
                 self.sweeper.emptied()
             except DoraError as error:
@@ -262,19 +266,21 @@ def _routing(order: dict[str, Any]) -> dict[str, Any]:
     return {"market_ticker": order["ticker"]} if shard is None else {"exchange_index": shard}
 
 
-def _batch_cancel(orders: Sequence[dict[str, Any]]) -> Call:
-    items = [{"order_id": o["order_id"], **_routing(o)} for o in orders]
+def _batch_cancel(orders: Sequence[dict[str, Any]], subaccount: int) -> Call:
+    items = [{"order_id": o["order_id"], "subaccount": subaccount, **_routing(o)} for o in orders]
     return Call("DELETE", "/portfolio/events/orders/batched", json.dumps({"orders": items}).encode())
 
 
-def _cancel(order: dict[str, Any]) -> Call:
+def _cancel(order: dict[str, Any], subaccount: int) -> Call:
     order_id = quote(order["order_id"], safe="")
-    return Call("DELETE", f"/portfolio/events/orders/{order_id}?{urlencode(_routing(order))}")
+    terms = urlencode({"subaccount": subaccount, **_routing(order)})
+    return Call("DELETE", f"/portfolio/events/orders/{order_id}?{terms}")
 
 
-def _trigger(group_id: str, shard: int) -> Call:
+def _trigger(group_id: str, shard: int, subaccount: int) -> Call:
     name = quote(group_id, safe="")
-    return Call("PUT", f"/portfolio/order_groups/{name}/trigger?exchange_index={shard}", b"{}")
+    terms = urlencode({"subaccount": subaccount, "exchange_index": shard})
+    return Call("PUT", f"/portfolio/order_groups/{name}/trigger?{terms}", b"{}")
 
 
 # ── replies ─────────────────────────────────────────────────────────────────────────────────────

@@ -46,6 +46,8 @@ class FeedSettings:
     snapshot_audit_s: float = 20.0
     backoff_s: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 5.0)
     ca_file: str = ""
+    subaccount: int = 0
+    """Orders and fills of other subaccounts, which a key without a lock is told as well, are not ours."""
 
 
 class MarketFeed:
@@ -62,7 +64,7 @@ class MarketFeed:
         self._clock = clock
         self._inbox = inbox
         self._rest = rest
-        self._line = FeedLine(round(settings.snapshot_audit_s * 1_000))
+        self._line = FeedLine(round(settings.snapshot_audit_s * 1_000), settings.subaccount)
         self._redial = Redial(settings.backoff_s, settings.jitter)
         self._lock = threading.Lock()
         self._tickers: frozenset[str] = frozenset()

@@ -103,7 +103,9 @@ def cancel_orders(settings: Settings, prefix: str = "", reach: Reach = EVERYTHIN
     transport = connect_transport(settings, load_signer(settings), clock)
     file = _halt_file(settings)
     try:
-        sweeper = Sweeper(transport, clock, prefix, lambda: file.emptied(clock.now()))
+        sweeper = Sweeper(
+            transport, clock, prefix, lambda: file.emptied(clock.now()), settings.kalshi_subaccount
+        )
         swept: Swept = sweeper.sweep(PATIENCE_S, reach, note)
     finally:
         transport.close()

@@ -39,6 +39,7 @@ def _shard(call: Call) -> int:
 
 
 def set_limit(call: Call) -> Reply:
+    call.subaccount()  # a locked key is held to its own
     limit_e2 = group_limit_e2(call.body("UpdateOrderGroupLimitRequest"))
     call.venue.engine.set_group_limit(
         call.account, call.path["group_id"], limit_e2, call.now_ms, shard=_shard(call)
@@ -50,6 +51,7 @@ def _by_id(act: Callable[..., None]) -> Callable[[Call], Reply]:
     """A handler for an engine call that takes only the group's id."""
 
     def handler(call: Call) -> Reply:
+        call.subaccount()  # a locked key is held to its own
         act(call.venue.engine, call.account, call.path["group_id"], call.now_ms, shard=_shard(call))
         return Reply(200, {})
 
