@@ -20,7 +20,7 @@ def register_operator_commands(app: typer.Typer) -> None:
     app.command(epilog='Example: dora pause --reason "lunch"')(pause)
     app.command(name="reduce-only", epilog='Example: dora reduce-only KXFED-26 --reason "news"')(reduce_only)
     app.command(epilog="Example: dora flatten KXFED-26 --within 0.03")(flatten)
-    app.command(epilog="Example: dora resume H1")(resume)
+    app.command(epilog="Example: dora resume H1; dora resume H1 --confirm")(resume)
     app.command(name="cancel-all", epilog="Example: dora cancel-all")(cancel_all)
     app.command(epilog="Example: dora doctor")(doctor)
 
@@ -117,11 +117,20 @@ def _dollars(text: str) -> int:
 
 def resume(
     halt_id: Annotated[str, typer.Argument(help="The halt to end, as `dora status` shows it.")],
-) -> None:
-    """End one halt, pause or reduce-only; the bot quotes again when none is left."""
+    *,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="End a halt that was shown and acknowledged before.")
+    ] = False,
+) -> int:
+    """End one halt, pause or reduce-only; the bot quotes again when none is left.
+
+    A halt ends in two steps: without --confirm it is shown and acknowledged, stays in force, and the exit code is 3.
+    """
     from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
 
-    emit(operator_stop.resume(read_settings(), halt_id))
+    told = operator_stop.resume(read_settings(), halt_id, confirm=confirm)
+    emit(told)
+    return ExitCode.DONE if told["resumed"] else ExitCode.HALTED
 
 
 def cancel_all() -> int:

@@ -1,7 +1,7 @@
 """The halt latch: an append-only file in the state directory, so that a halt outlives the process and the database.
 
 Each line is one JSON object: a halt (also a milder one: a pause, or reducing only, of everything or of one market or
-event), the resumption of one by its id, or a cancel-all that was sent. Every line is synced before it counts. The operator's commands write the
+event), the acknowledgement or the resumption of one by its id, or a cancel-all that was sent. Every line is synced before it counts. The operator's commands write the
 same file, whether the bot runs or not; a lock on it keeps two writers from giving out one id twice.
 """
 
@@ -51,6 +51,10 @@ class HaltFile:
                     ended = halts.pop(line["halt_id"], None)
                     if ended is not None and ended.hold is Hold.HALTED:
                         resumed_ms = line["at_ms"]
+                elif line["kind"] == "acknowledge":
+                    if line["halt_id"] in halts:
+                        seen = f"{line['by']} at {line['at']}"
+                        halts[line["halt_id"]] = replace(halts[line["halt_id"]], acknowledged=seen)
                 elif line["kind"] == "cancel_all":
                     emptied_ms = line["at_ms"]
                 else:
@@ -119,12 +123,19 @@ class HaltFile:
             self._unwritten.setdefault(halt.reason, told)
         return HaltsChanged(tuple(self._unwritten.values()))
 
+    def acknowledge(self, halt_id: str, by: str, at: str) -> HaltsChanged:
+        """Somebody has seen it; it stays in force. ``at`` is a time in words. Raises as `resume`."""
+        return self._about(halt_id, {"kind": "acknowledge", "by": by, "at": at})
+
     def resume(self, halt_id: str, by: str, now: Instant) -> HaltsChanged:
         """End one halt. Raises `KeyError` if no such halt is in force, `StoreError` if the disk refuses."""
+        return self._about(halt_id, {"kind": "resume", "by": by, "at_ms": now.exchange_ms})
+
+    def _about(self, halt_id: str, line: _Line) -> HaltsChanged:
         with self._lock, self._writing() as file:
             if halt_id not in {h.halt_id for h in self.read().halts}:
                 raise KeyError(halt_id)
-            self._append(file, {"kind": "resume", "halt_id": halt_id, "by": by, "at_ms": now.exchange_ms})
+            self._append(file, {**line, "halt_id": halt_id})
             return self.read()
 
     def emptied(self, now: Instant) -> HaltsChanged:

@@ -252,6 +252,7 @@ def halt_item(halt: Halt) -> Item:
         "evidence": halt.evidence,
         "hold": str(halt.hold),
         "scope": halt.scope,
+        "acknowledged": halt.acknowledged,
     }
 
 
@@ -265,6 +266,7 @@ def halt_of(item: Mapping[str, Any]) -> Halt:
         evidence=text(item, "evidence"),
         hold=Hold(item.get("hold", Hold.HALTED)),
         scope=str(item.get("scope", "")),
+        acknowledged=str(item.get("acknowledged", "")),
     )
 
 

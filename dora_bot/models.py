@@ -259,9 +259,8 @@ class AccountLimits:
 class Position:
     """Net YES contracts in one market with the exact money that went through it.
 
-    ``cost_e6`` is the open contracts' purchase value: positive for long YES; for a short (long NO) it is the
-    YES value received, negative. ``realised_e6`` excludes fees. See `accounting` for the exact cash.
-    ``version`` counts the bookings, so that a stored position can be written conditionally.
+    ``cost_e6`` is the open contracts' purchase value; of a short (long NO) the YES value received, negative.
+    ``realised_e6`` excludes fees. ``version`` counts the bookings, for conditional writes. Cash: see `accounting`.
     """
 
     ticker: str
@@ -287,7 +286,7 @@ class Hold(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """A latched stop, by id ended by a person only. ``scope``: all if empty, else a ticker or ``event#EVENT``."""
+    """A latched stop. ``scope``: all if empty, else a ticker or ``event#EVENT``. ``acknowledged``: by whom, when."""
 
     halt_id: str
     reason: str
@@ -296,6 +295,7 @@ class Halt:
     evidence: str = ""
     hold: Hold = Hold.HALTED
     scope: str = ""
+    acknowledged: str = ""
 
 
 @dataclass(frozen=True, slots=True)

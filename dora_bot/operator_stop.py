@@ -4,6 +4,8 @@ The halt file comes first, because nothing can keep it from being written; then 
 with its own connection; DynamoDB is told last, and a database that is down stops none of it.
 """
 
+import getpass
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,15 +14,17 @@ from typing import Any, Final
 from dora_bot.cli_support import note
 from dora_bot.clock import SystemClock
 from dora_bot.config import Settings
-from dora_bot.dynamo import Dynamo
+from dora_bot.dynamo import ConditionFailed, Dynamo
 from dora_bot.errors import DoraError, StoreError, Usage
 from dora_bot.events import HaltsChanged
 from dora_bot.exchange_access import connect_client, connect_transport, load_signer
 from dora_bot.flatten import Flattener
 from dora_bot.halts import HaltFile
+from dora_bot.items import timestamp
 from dora_bot.kill import EVERYTHING, HALT, STOP, Reach, Sweeper, Swept
 from dora_bot.models import Halt, Hold, Instant
 from dora_bot.state_store import StateStore
+from dora_bot.status import halt_json
 from dora_bot.units import count_text
 
 PATIENCE_S: Final = 30.0
@@ -35,6 +39,7 @@ Confirm = Callable[[Mapping[str, int]], None]
 _Taken = Callable[[Sequence[Halt], Instant], HaltsChanged]
 """The halts that stand in DynamoDB → those in force, see `HaltFile.take`."""
 
+_TELL_TRIES: Final = 5
 _OPERATOR: Final = "operator"
 _WORDS: Final = {Hold.PAUSED: "paused", Hold.REDUCE_ONLY: "reduce only"}
 
@@ -82,16 +87,51 @@ def flatten(settings: Settings, ticker: str, within_e4: int, confirm: Confirm) -
         yield {"flat": done, "open_orders": left, "seconds": seconds, "halt_id": held.halt.halt_id}
 
 
-def resume(settings: Settings, halt_id: str) -> dict[str, Any]:
-    """End one halt. Returns the halts that are left. Raises `Usage` if there is none of that id."""
-    file = _halt_file(settings)
-    try:
-        file.resume(halt_id, _OPERATOR, SystemClock().now())
-    except KeyError as error:
+def resume(settings: Settings, halt_id: str, *, confirm: bool = False) -> dict[str, Any]:
+    """End one halt. Returns ``{"resumed","halts"}`` with the halts that are left.
+
+    What is HALTED ends in two steps: first it is shown and acknowledged (``resumed`` is then empty), and only a second call
+    with ``confirm`` ends it. Raises `Usage` if there is none of that id, or none acknowledged to confirm.
+    """
+    file, clock = _halt_file(settings), SystemClock()
+    found = next((halt for halt in file.read().halts if halt.halt_id == halt_id), None)
+    if found is None:
         known = ", ".join(halt.halt_id for halt in file.read().halts) or "none"
-        raise Usage(f"there is no halt {halt_id} in force; in force: {known}") from error
+        raise Usage(f"there is no halt {halt_id} in force; in force: {known}")
+    if found.hold is Hold.HALTED and not confirm:
+        return _acknowledged(settings, file, found)
+    if found.hold is Hold.HALTED and not found.acknowledged:
+        raise Usage(f"nobody has acknowledged {halt_id} yet: `dora resume {halt_id}` shows it first")
+    # The table first: what stands there without a time, set by hand, would be taken as new once it is over here.
+    _tell_dynamo(settings, lambda halts, now: _without(file.take(halts, now), halt_id))
+    left = file.resume(halt_id, _person(), clock.now())
     _tell_dynamo(settings, file.take)
-    return {"resumed": halt_id, "halts": [halt.halt_id for halt in file.read().halts]}
+    return {"resumed": halt_id, "halts": [halt.halt_id for halt in left.halts]}
+
+
+def _acknowledged(settings: Settings, file: HaltFile, found: Halt) -> dict[str, Any]:
+    told = halt_json(found)
+    where = found.scope or "everything"
+    note(f"dora: {found.halt_id} halts {where}: {found.reason}; by {found.raised_by} at {told['raised_at']}")
+    note(f"dora: evidence: {found.evidence or 'none'}")
+    if found.acknowledged:
+        note(f"dora: seen by {found.acknowledged}")
+    in_force = file.acknowledge(found.halt_id, _person(), timestamp(SystemClock().now().exchange_ms))
+    _tell_dynamo(settings, file.take)
+    note(f"dora: acknowledged, and still in force; `dora resume {found.halt_id} --confirm` ends it")
+    return {"resumed": "", "halts": [halt.halt_id for halt in in_force.halts], "halt": told}
+
+
+def _without(in_force: HaltsChanged, halt_id: str) -> HaltsChanged:
+    return HaltsChanged(tuple(halt for halt in in_force.halts if halt.halt_id != halt_id))
+
+
+def _person() -> str:
+    """Who is at the keyboard, as far as the machine knows."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as containers have them
+        return f"user {os.getuid()}"
 
 
 def cancel_orders(settings: Settings, prefix: str = "", reach: Reach = EVERYTHING) -> dict[str, Any]:
@@ -168,6 +208,14 @@ def _tell_dynamo(settings: Settings, taken: _Taken) -> None:
     try:
         with closing(Dynamo.connect(settings.table_prefix)) as db:
             store = StateStore(db)
-            store.set_halts(taken(store.risk_state().halts, SystemClock().now()).halts)
+            for _ in range(_TELL_TRIES):
+                risk = store.risk_state()
+                try:
+                    store.set_halts(taken(risk.halts, SystemClock().now()).halts, risk.halt_mark)
+                    break
+                except ConditionFailed:  # somebody wrote in between: what they wrote is looked at, too
+                    continue
+            else:
+                raise StoreError("its halts change faster than they can be read")
     except DoraError as error:
         note(f"dora: DynamoDB does not know of it yet: {error}")

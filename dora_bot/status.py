@@ -91,6 +91,8 @@ def halt_json(halt: Halt) -> dict[str, str]:
         "by": halt.raised_by,
         "hold": halt.hold,
         "scope": halt.scope,
+        "evidence": halt.evidence,
+        "acknowledged": halt.acknowledged,
     }
 
 

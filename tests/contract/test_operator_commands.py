@@ -1,5 +1,6 @@
 """The operator's commands against a running paper exchange and the embedded AWS."""
 
+import getpass
 import json
 import os
 import threading
@@ -239,11 +240,51 @@ def test_a_halt_is_latched_told_and_cancels_only_what_is_ours(
     assert [halt.reason for halt in HaltFile(environment / "halts.jsonl").read().halts] == ["news"]
     assert [halt.halt_id for halt in StateStore(db).risk_state().halts] == ["H1"]
 
-    code, (record,), _ = dora("resume", "H1")
-    assert (code, record) == (0, {"resumed": "H1", "halts": []})
+    resumed(dora, "H1")
     assert not HaltFile(environment / "halts.jsonl").read().halts
     assert not StateStore(db).risk_state().halts
     dora("cancel-all")
+
+
+def resumed(dora: Dora, halt_id: str) -> None:
+    """A halt's two steps."""
+    assert dora("resume", halt_id)[0] == 3
+    assert dora("resume", halt_id, "--confirm")[0] == 0
+
+
+def test_a_halt_ends_only_after_somebody_saw_it_and_then_confirmed(
+    dora: Dora, db: Dynamo, environment: Path
+) -> None:
+    HaltFile(environment / "halts.jsonl").latch("daily loss limit", "tick", "-50.01", SystemClock().now())
+    code, records, told = dora("resume", "H1", "--confirm")
+    assert (code, records) == (2, [])
+    assert "nobody has acknowledged H1" in told[-1]
+
+    code, (record,), told = dora("resume", "H1")
+    assert (code, record["resumed"], record["halts"]) == (3, "", ["H1"])
+    assert (record["halt"]["reason"], record["halt"]["evidence"]) == ("daily loss limit", "-50.01")
+    assert any("H1 halts everything: daily loss limit; by tick at 20" in line for line in told)
+    assert "dora resume H1 --confirm" in told[-1]
+    (kept,) = StateStore(db).risk_state().halts
+    assert kept.acknowledged.startswith(f"{getpass.getuser()} at 20")
+    assert HaltFile(environment / "halts.jsonl").read().halts == (kept,)
+
+    code, (record,), told = dora("resume", "H1", "--confirm")
+    assert (code, record, told) == (0, {"resumed": "H1", "halts": []}, [])
+    assert not StateStore(db).risk_state().halts
+    assert dora("resume", "H1", "--confirm")[0] == 2
+
+
+def test_a_halt_set_by_hand_stays_lifted(dora: Dora, db: Dynamo, environment: Path) -> None:
+    """It has no time of its own in the table: a bot that looks there again must not find it."""
+    store, file = StateStore(db), HaltFile(environment / "halts.jsonl")
+    db.update(STATE, {"key": "risk_state"}, {"trading_halted": True})
+    assert file.take(store.risk_state().halts, SystemClock().now()).halted
+    assert dora("resume", "H1")[0] == 3
+    db.update(STATE, {"key": "risk_state"}, {"trading_halted": True, "halts": []})  # as the console left it
+    assert dora("resume", "H1", "--confirm")[0] == 0
+    assert store.risk_state().halts == ()
+    assert not file.take(store.risk_state().halts, SystemClock().now()).halts
 
 
 def test_a_halt_that_the_disk_refuses_sweeps_tells_the_database_and_fails(
@@ -269,7 +310,7 @@ def test_a_halt_where_no_bot_has_run_says_so_and_keeps_what_is_in_force_elsewher
         told = dora("halt", "--reason", "news")[2]
     assert not any("no bot has run" in line for line in told)
     for name in ("H1", "H2"):
-        assert dora("resume", name)[0] == 0
+        resumed(dora, name)
     assert not StateStore(db).risk_state().halts
 
 

@@ -202,6 +202,13 @@ class Rig:
             check=False,
         )
 
+    def resume(self, halt_id: str) -> None:
+        """Look at a halt, then end it; a milder hold ends at once."""
+        if self.dora("resume", halt_id).returncode == 0:
+            return
+        ended = self.dora("resume", halt_id, "--confirm")
+        assert ended.returncode == 0, ended.stderr
+
     # ── the bot ─────────────────────────────────────────────────────────────────────────────────
 
     def start(self, *arguments: str, **environ: str) -> Bot:

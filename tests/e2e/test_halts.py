@@ -54,7 +54,7 @@ def test_a_halt_cancels_holds_over_a_kill_and_ends_with_resume(rig: Rig) -> None
     ticks_on(rig, 4)
     assert not rig.run(lambda v: [e for e in v.journal.after(mark) if e.get("method") == "POST"])
 
-    assert rig.dora("resume", halt_id).returncode == 0
+    rig.resume(halt_id)
     rig.quoting(seconds=5.0)
 
 
@@ -67,7 +67,7 @@ def test_a_halt_with_the_bot_dead_leaves_no_order(rig: Rig) -> None:
     rig.until_status("a halted start", lambda s: s["posture"] == "HALTED", 15.0)
     assert not rig.run(resting)
     assert rig.bot.stop() == 3
-    assert rig.dora("resume", halt_id).returncode == 0
+    rig.resume(halt_id)
     rig.start()
     rig.quoting()
     assert rig.bot.stop() == 0
@@ -82,13 +82,13 @@ def test_a_halt_from_another_directory_and_one_set_in_the_console_hold_the_runni
     told = rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 5.0)
     assert [halt["reason"] for halt in told["halts"]] == ["from elsewhere"]
     until("no order", lambda: not rig.run(resting), 5.0)
-    assert rig.dora("resume", told["halts"][0]["halt_id"]).returncode == 0
+    rig.resume(told["halts"][0]["halt_id"])
     rig.quoting(seconds=5.0)
 
     rig.db.update(STATE, {"key": "risk_state"}, {"trading_halted": True})
     told = rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 5.0)
     assert told["halts"][0]["by"] == "console"
-    assert rig.dora("resume", told["halts"][0]["halt_id"]).returncode == 0
+    rig.resume(told["halts"][0]["halt_id"])
     rig.quoting(seconds=5.0)
     assert rig.db.get(STATE, {"key": "risk_state"})["trading_halted"] is False
     assert rig.bot.stop() == 0
@@ -107,7 +107,7 @@ def test_flatten_closes_under_a_running_bot_and_resume_quotes_again(make_rig: Ma
     assert (market["ticker"], market["before"], market["left"]) == (HELD, "5.00", "0.00")
     assert (total["flat"], total["open_orders"], rig.run(resting)) == (True, 0, [])
     rig.until_status("flat and paused", lambda s: (s["posture"], s["positions"]) == ("PAUSED", {}), 10.0)
-    assert rig.dora("resume", total["halt_id"]).returncode == 0
+    rig.resume(total["halt_id"])
     rig.quoting(seconds=5.0)
     assert rig.bot.stop() == 0
     assert rig.ledger_differences() == []

@@ -99,7 +99,7 @@ def test_it_starts_quotes_halts_and_stops(rig: LiveRig) -> None:
     told = json.loads(done.stdout)
     assert (told["open_orders"], rig.run(resting)) == (0, [])
     rig.until_status("HALTED", lambda s: s["posture"] == "HALTED", 5.0)
-    assert rig.dora("resume", told["halt_id"]).returncode == 0
+    rig.resume(told["halt_id"])
     rig.quoting()
     assert bot.stop() == 0, bot.last_words()
     assert not rig.run(resting)

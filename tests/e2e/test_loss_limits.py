@@ -45,7 +45,7 @@ def test_a_fall_from_the_peak_halts_and_a_resume_with_the_bot_dead_accepts_it(ma
     rig.until_status("a halted start", lambda s: s["posture"] == "HALTED", 15.0)
     assert rig.bot.stop() == 3
 
-    assert rig.dora("resume", str(status["halts"][0]["halt_id"])).returncode == 0
+    rig.resume(str(status["halts"][0]["halt_id"]))
     rig.start()
     until("quotes", lambda: sides(rig, OTHER) == {Side.BID, Side.ASK}, 20.0)
     after = rig.until_status("more ticks", lambda s: s["counts"]["ticks"] >= 8, 15.0)

@@ -100,6 +100,8 @@ def test_halts_are_told_by_their_id() -> None:
             "by": "test",
             "hold": "HALTED",
             "scope": "",
+            "evidence": "",
+            "acknowledged": "",
         }
     ]
     assert body["reasons"] == ["H1: because"]
