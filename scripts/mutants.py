@@ -4,7 +4,7 @@ usage: python -m scripts.mutants [--only M01,M02] [--touched] [--record] [--jobs
 
 A mutant is killed by tests that fail, and by nothing else: one that does not even import is broken, one that all
 named tests survive has survived. With ``--touched`` only mutants are tried whose file changed since the last recorded
-run. With ``--record`` every mutant is judged twice, by its unit tests and with the unit tests off, and the table goes
+run. With ``--record`` each is judged twice, by its unit tests and with the unit tests off, and the table goes
 into docs/results for docs/faults.md. A test that killed must pass on the unchanged tree. Prints one JSON line a mutant
 and a sum; exit 1 unless all were killed, and at least 40 with the unit tests off.
 """
@@ -25,13 +25,15 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Self
 
-from scripts.results import Section, commit_of
+from scripts.results import Section, commit_of, rows_of
 
 ROOT = Path(__file__).parents[1]
 PYTHON = ROOT / ".venv" / "bin" / "python"
 CATALOGUE = ROOT / "tests" / "mutants" / "catalogue.toml"
 SECTION = "mutants"
 BEYOND_WANTED = 40
+KILLED_BY = "`"
+"""How a cell of the table begins that names a test."""
 PATIENCE_S = 300
 PASSED, FAILED = 0, 1
 """pytest's and the simulation's exit codes; any other says that the tests did not run."""
@@ -199,25 +201,27 @@ def touched(mutants: Sequence[Mutant], section: str) -> list[Mutant]:
 
 
 def record(mutants: Sequence[Mutant], jobs: int) -> bool:
-    """Judge all twice and write the table. Returns whether enough died."""
+    """Judge these twice and write the table; the rows of others stay. Returns whether enough of all died."""
     with Judge(jobs) as judge:
         by_unit = judge.all([m for m in mutants if m.unit], lambda m: m.unit)
         by_rest = judge.all([m for m in mutants if m.beyond], lambda m: m.beyond)
     found = [{v.mutant.id: v for v in verdicts} for verdicts in (by_unit, by_rest)]
-    rows = [[m.id, m.what, *(_told(verdicts.get(m.id)) for verdicts in found)] for m in mutants]
-    died = [{v.mutant.id for v in verdicts if v.end == "killed"} for verdicts in (by_unit, by_rest)]
-    killed, beyond = len(died[0] | died[1]), len(died[1])
-    text = f"{killed} of {len(mutants)} were killed, {beyond} of them also (or only) with the unit tests off."
+    fresh = {m.id: [m.id, m.what, *(_told(verdicts.get(m.id)) for verdicts in found)] for m in mutants}
+    known = {row[0]: row for row in rows_of(SECTION)}
+    rows = [row for mutant in catalogue() if (row := (known | fresh).get(mutant.id))]
+    killed = sum(any(by.startswith(KILLED_BY) for by in row[2:]) for row in rows)
+    beyond = sum(row[3].startswith(KILLED_BY) for row in rows)
+    text = f"{killed} of {len(rows)} were killed, {beyond} of them also (or only) with the unit tests off."
     columns = ("mutant", "mistake", "unit tests", "without the unit tests")
     Section("Mutants", "make mutants ARGS=--record", text, columns, rows).write(SECTION)
     print(text)
-    return killed == len(mutants) and beyond >= BEYOND_WANTED
+    return killed == len(catalogue()) and beyond >= BEYOND_WANTED
 
 
 def _told(verdict: Verdict | None) -> str:
     if verdict is None:
         return "–"
-    return f"`{verdict.by.removeprefix('tests/')}`" if verdict.end == "killed" else verdict.end
+    return f"{KILLED_BY}{verdict.by.removeprefix('tests/')}`" if verdict.end == "killed" else verdict.end
 
 
 def main() -> int:
@@ -228,14 +232,14 @@ def main() -> int:
     parser.add_argument(
         "--touched", action="store_true", help="only those of files changed since the last record"
     )
-    parser.add_argument("--record", action="store_true", help="all of them, twice, into docs/results")
+    parser.add_argument("--record", action="store_true", help="judge twice, and write the table")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     mutants = catalogue()
-    if options.record:
-        return 0 if record(mutants, options.jobs) else 1
     if options.only:
         mutants = [mutant for mutant in mutants if mutant.id in options.only.split(",")]
+    if options.record:
+        return 0 if record(mutants, options.jobs) else 1
     if options.touched:
         mutants = touched(mutants, SECTION)
     with Judge(options.jobs) as judge:

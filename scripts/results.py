@@ -41,3 +41,9 @@ def commit_of(name: str) -> str:
     """The commit at which a section was last written. Raises FileNotFoundError if it never was."""
     told = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return str(told["commit"]).removesuffix("+")
+
+
+def rows_of(name: str) -> list[list[str]]:
+    """The rows of a section as it was last written; none if it never was."""
+    path = FOLDER / f"{name}.json"
+    return list(json.loads(path.read_text(encoding="utf-8"))["rows"]) if path.exists() else []
