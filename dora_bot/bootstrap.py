@@ -13,6 +13,7 @@ from itertools import count
 from dora_bot.ceilings import Ceilings
 from dora_bot.ceilings_file import read_ceilings
 from dora_bot.clock import MeasuredClock, SystemClock
+from dora_bot.code_version import code_version
 from dora_bot.config import Settings
 from dora_bot.config_store import ConfigStore
 from dora_bot.drain import Drain
@@ -50,6 +51,7 @@ from dora_bot.stop_signals import StopSignals
 from dora_bot.tables import require_tables
 from dora_bot.telemetry import Telemetry
 from dora_bot.threads import Threads
+from dora_bot.tick_report import Decisions
 from dora_bot.trading_hours import closures
 from dora_bot.write_budget import WriteBudget
 
@@ -211,6 +213,7 @@ def _bot(base: Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> Bo
         latch=base.halts,
         telemetry=base.telemetry,
         lease=OrderLease(),
+        decisions=Decisions(code_version()),
         next_id=_numbered(f"{prefix}{base.lease.grip.fence}-"),
     )
 

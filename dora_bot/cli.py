@@ -4,13 +4,15 @@ The commands are in `cli_app`, imported when one is run: ``dora --version`` need
 they are still being imported must not end in a traceback.
 """
 
+import resource
 import sys
 from collections.abc import Sequence
 
 from dora_bot import __version__
-from dora_bot.cli_support import note, one_line
+from dora_bot.cli_support import note
 from dora_bot.errors import DoraError, ExchangeUnreachable
 from dora_bot.exit_codes import ExitCode, exit_code_of
+from dora_bot.plain_text import one_line
 
 _AWAY = "; check the address and the network, or start the exchange"
 _TYPER_INTERRUPTED = 130
@@ -23,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:
         sys.stdout.write(f"dora {__version__}\n")
         return ExitCode.DONE
+    # A crash must not write the private key to a disk (S09).
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         return _run(arguments)
     except KeyboardInterrupt:

@@ -3,11 +3,12 @@
 Machine output goes to stdout, everything else to stderr, so that a pipe never has to filter.
 """
 
-import json
 import os
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from dora_bot.plain_text import json_line, visible
 
 if TYPE_CHECKING:
     from dora_bot.config import Settings
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 def emit(record: Mapping[str, Any]) -> None:
     """Write one JSON object as one line of stdout, at once."""
-    sys.stdout.write(json.dumps(record, separators=(",", ":"), ensure_ascii=False) + "\n")
+    sys.stdout.write(json_line(record) + "\n")
     sys.stdout.flush()
 
 
 def note(text: str) -> None:
     """Tell the person at the terminal, on stderr."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(visible(text) + "\n")
     sys.stderr.flush()
 
 
@@ -30,8 +31,3 @@ def read_settings() -> "Settings":
     from dora_bot.config import Settings  # noqa: PLC0415  (pydantic costs 0.15 s that --help need not pay)
 
     return Settings.from_environ(os.environ)
-
-
-def one_line(text: object) -> str:
-    """A message without line breaks: one error is one line, whatever a library put into it."""
-    return " ".join(str(text).split())

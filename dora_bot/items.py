@@ -295,6 +295,11 @@ def _decision_item(ticker: str, rows: Sequence[DecisionRow]) -> Item:
         "orders_placed": [Decimal(row.placed) for row in rows],
         "orders_cancelled": [Decimal(row.cancelled) for row in rows],
         "reason": [row.reason for row in rows],
+        "book_version": [Decimal(row.book_version) for row in rows],
+        "book_age_ms": [Decimal(row.book_age_ms) for row in rows],
+        "account_age_ms": [Decimal(row.account_age_ms) for row in rows],
+        "config": [row.config for row in rows],
+        "code": [row.code for row in rows],
         "expires_at": Decimal(first // 1000 + DECISION_DAYS * 86_400),
     }
 

@@ -71,7 +71,8 @@ class Bot:
         done = self.clock.now()
         self.state.settle(outcomes, done)
         self.budget.note(outcomes, done)
-        rows = [*self.state.take_rows(), *self.decisions.changed(view, decided, outcomes)]
+        as_of_ms = self.reconciler.last_as_of_ms
+        rows = [*self.state.take_rows(), *self.decisions.changed(view, decided, outcomes, as_of_ms)]
         self.write_down(rows, done)
         self.ticks += 1
         fills = tuple(row.fill for row in rows if isinstance(row, FillRow))

@@ -39,7 +39,9 @@ class OrderRow:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """Why the quotes of one market changed, or why there are none."""
+    """Why the quotes of one market changed, or why there are none; and on what that was decided, so that every order
+    can be traced: ``code`` and ``config`` are hashes of the program and of all that was configured, ages in ms.
+    """
 
     ticker: str
     time_ms: int
@@ -50,6 +52,13 @@ class DecisionRow:
     placed: int
     cancelled: int
     reason: str
+    book_version: int = 0
+    book_age_ms: int = -1
+    """Since the book last changed; -1 for rows of an older version, here and below."""
+    account_age_ms: int = -1
+    """Since the moment up to which the last reconciled read of the account was complete."""
+    config: str = ""
+    code: str = ""
 
 
 Row = FillRow | SettlementRow | OrderRow | DecisionRow

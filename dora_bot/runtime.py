@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from dora_bot import __version__
 from dora_bot.ceilings import Ceilings
 from dora_bot.config import Settings
 from dora_bot.errors import ConfigError, DoraError, LeaseLost, RateLimited
@@ -21,6 +20,7 @@ from dora_bot.kill import OWN_IDS, STOP, Swept
 from dora_bot.models import Balance, Instant
 from dora_bot.own_orders import OrderState
 from dora_bot.parts import Parts
+from dora_bot.plain_text import json_line
 from dora_bot.status import end_lines, status
 from dora_bot.stop_signals import StopSignals
 from dora_bot.threads import STILL_MS, Loop, Watch
@@ -114,7 +114,7 @@ class Runtime:
             extra={
                 "action": "start",
                 "env": self.settings.env,
-                "version": __version__,
+                "version": p.bot.decisions.code,
                 "exchange": self.settings.kalshi_rest_url,
                 "table_prefix": self.settings.table_prefix,
                 "subaccount": self.settings.kalshi_subaccount,
@@ -203,7 +203,7 @@ class Runtime:
             details = {
                 "ticks": Decimal(p.bot.ticks),
                 "env": self.settings.env,
-                "version": __version__,
+                "version": p.bot.decisions.code,
                 "ceilings": p.keeper.ceilings.source,
             }
             p.store.beat(p.state_dir.instance_id, now.exchange_ms, details)
@@ -342,5 +342,5 @@ def require_bankroll(balance: Balance, ceilings: Ceilings) -> None:
 
 
 def print_line(report: TickReport) -> None:
-    sys.stdout.write(json.dumps(report.line()) + "\n")
+    sys.stdout.write(json_line(report.line()) + "\n")
     sys.stdout.flush()

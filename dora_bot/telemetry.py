@@ -23,6 +23,7 @@ from dora_bot.models import (
     OutcomeKind,
     Place,
 )
+from dora_bot.plain_text import json_line
 from dora_bot.reconcile import Reconciled
 from dora_bot.scoreboard import Scoreboard
 from dora_bot.tick_report import TickReport
@@ -59,7 +60,7 @@ class Telemetry:
             sinks.append(logging.StreamHandler(sys.stderr))
         self._listener = QueueListener(records, *sinks)
         self._listener.start()
-        formatter = LambdaPowertoolsFormatter(utc=True)
+        formatter = LambdaPowertoolsFormatter(utc=True, json_serializer=json_line)
         self.log = Logger(service="dora_bot", logger_handler=self._handler, logger_formatter=formatter)
         # The process has one logger of that name: without this, a second Telemetry would write to the first one's file.
         self._handler.setFormatter(formatter)

@@ -1,8 +1,11 @@
 """What one tick did, for log, metrics, dashboard and tape; and which decisions are worth writing down."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dora_bot.ceilings import Ceilings
+from dora_bot.config import GlobalConfig, MarketConfig
 from dora_bot.models import (
     Amend,
     Cancel,
@@ -70,14 +73,26 @@ class TickReport:
         }
 
 
+def config_hash(market: MarketConfig, everywhere: GlobalConfig | None, ceilings: Ceilings) -> str:
+    """Names everything that was configured for a market at a moment: the history of its items tells what it was."""
+    told = (market.model_dump_json(), everywhere.model_dump_json() if everywhere else "", ceilings.source)
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
 @dataclass(slots=True)
 class Decisions:
-    """Remembers the last decision of each market: only a change is worth a row."""
+    """Remembers the last decision of each market: only a change is worth a row. ``code`` names the program."""
+
+    code: str = ""
 
     _last: dict[str, tuple[str, tuple[Quote, ...]]] = field(default_factory=dict)
 
     def changed(
-        self, view: View, decided: Mapping[str, Decision], outcomes: Sequence[Outcome]
+        self,
+        view: View,
+        decided: Mapping[str, Decision],
+        outcomes: Sequence[Outcome],
+        account_as_of_ms: int = 0,
     ) -> list[DecisionRow]:
         rows = []
         for ticker, decision in decided.items():
@@ -99,6 +114,11 @@ class Decisions:
                     placed=sum(isinstance(a, Place) for a in own),
                     cancelled=sum(isinstance(a, Cancel) for a in own),
                     reason=decision.reason,
+                    book_version=market.book.version,
+                    book_age_ms=view.now.exchange_ms - market.book.changed_ms,
+                    account_age_ms=view.now.exchange_ms - account_as_of_ms,
+                    config=config_hash(market.config, view.global_config, view.ceilings),
+                    code=self.code,
                 )
             )
         return rows

@@ -79,12 +79,12 @@ class Authority:
 
 
 class TlsDoor:
-    """Ends TLS on a port of its own and forwards to a plain one; a context manager.
+    """Ends TLS on a port of its own (or without a context just listens in) and forwards to a plain one; a context manager.
 
     ``heard`` is everything that clients said inside TLS: the signed bytes that left them.
     """
 
-    def __init__(self, context: ssl.SSLContext, target_port: int) -> None:
+    def __init__(self, context: ssl.SSLContext | None, target_port: int) -> None:
         self._context = context
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
@@ -111,9 +111,10 @@ class TlsDoor:
     def addresses(self, rest_url: str, ws_url: str) -> dict[str, str]:
         """The variables of a bot that reaches the exchange through this door."""
         rest, ws = (url.split("/", 3)[3] for url in (rest_url, ws_url))
+        s = "s" if self._context else ""
         return {
-            "DORA_KALSHI_REST_URL": f"https://127.0.0.1:{self.port}/{rest}",
-            "DORA_KALSHI_WS_URL": f"wss://127.0.0.1:{self.port}/{ws}",
+            "DORA_KALSHI_REST_URL": f"http{s}://127.0.0.1:{self.port}/{rest}",
+            "DORA_KALSHI_WS_URL": f"ws{s}://127.0.0.1:{self.port}/{ws}",
         }
 
     async def _close(self) -> None:
