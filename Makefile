@@ -2,7 +2,7 @@
 # ARGS passes options on: make demo ARGS="--seconds 30 --json"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs-check conformance bench sim faults faults-page mutants mutants-random kill-nine doctor mission lock clean
+.PHONY: help setup demo test check docs-check conformance bench sim faults faults-page mutants mutants-random kill-nine doctor mission audit sbom lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -65,6 +65,13 @@ doctor: setup  ## what is missing for `dora run`, and what to do about it
 mission: setup  ## run the tests and hold docs/mission.md against their results
 	@$(BIN)/python -m pytest -q --junit-xml=.pytest_cache/report.xml
 	@$(BIN)/python scripts/mission.py .pytest_cache/report.xml
+
+audit: setup  ## ask for known vulnerabilities of every locked package (the registry is asked for each by name)
+	@$(BIN)/pip-audit --requirement requirements/dev.txt --require-hashes --disable-pip --progress-spinner off $(ARGS)
+
+SBOM ?= sbom.cdx.json
+sbom: setup  ## the locked packages with their hashes as a CycloneDX list (SBOM=)
+	@$(BIN)/cyclonedx-py requirements requirements/dev.txt --pyproject pyproject.toml --output-reproducible -o $(SBOM)
 
 LOCK := $(BIN)/uv pip compile -q --upgrade --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: setup  ## resolve the dependencies anew; the locks carry hashes and name no host
