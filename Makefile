@@ -38,8 +38,9 @@ bench: setup  ## every figure as one JSON line; needs a quiet machine
 
 TICKS ?= 100000
 SEED ?= 1
-sim: setup  ## the whole bot in virtual time against the exchange's engine, with faults (TICKS= SEED= RATE=)
-	@$(BIN)/python -m tests.sim.run --ticks $(TICKS) --seed $(SEED) $(if $(RATE),--rate $(RATE))
+PROFILE ?= sweep
+sim: setup  ## the whole bot in virtual time with faults (TICKS= SEED= PROFILE=clean|mild|rough|brutal|sweep)
+	@$(BIN)/python -m tests.sim.run --ticks $(TICKS) --seed $(SEED) --profile $(PROFILE) $(ARGS)
 
 FAULT_RESULTS := .pytest_cache/faults.jsonl
 faults: setup  ## the process-level fault catalogue: real bots, injected faults, the bounds measured (~15 min)

@@ -36,6 +36,7 @@ from dora_bot.records import (
     SettlementRow,
 )
 from dora_bot.state_store import HaltMark, Published, StateStore
+from dora_bot.valuation import utc_date
 
 _CHUNK = 100
 _DECISIONS = 2_000
@@ -80,6 +81,7 @@ class Drain:
         self._state = StateStore(db)
         self._grip = grip
         self._minute_due_ms = 0
+        self._told_day = ""
         self._told_halts: tuple[Halt, ...] | None = None
         self._halts_due_ms = 0
         self._halt_mark: HaltMark | None = None
@@ -100,7 +102,7 @@ class Drain:
             self._tell_halts()
             while chunk := self._journal.pending(_CHUNK):
                 moved += self._move(chunk)
-            if now.mono_ms >= self._minute_due_ms:
+            if now.mono_ms >= self._minute_due_ms or self._new_day(now):
                 moved += self._minute(now)
         except StoreError as failed:
             error = str(failed)
@@ -197,10 +199,16 @@ class Drain:
         self._minute_due_ms = now.mono_ms + _AGAIN_MS
         moved = self._decisions()
         if self.published is not None:
-            self._state.publish(self.published())
+            told = self.published()
+            self._state.publish(told)
+            self._told_day = utc_date(told.time_ms)
         self._journal.prune(now.exchange_ms - _KEEP_BOOKED_MS, now.exchange_ms - _KEEP_INTENTS_MS)
         self._minute_due_ms = now.mono_ms + _MINUTE_MS
         return moved
+
+    def _new_day(self, now: Instant) -> bool:
+        """What a day began with is written at once: a crash would begin it anew."""
+        return bool(self._told_day) and utc_date(now.exchange_ms) != self._told_day
 
     def _decisions(self) -> int:
         moved = 0

@@ -92,6 +92,8 @@ class Runtime:
         p.bot.observe([*p.bot.inbox.drain(), account], p.clock.now())
         p.bot.write_down(p.bot.state.take_rows(), now)
         p.bot.published = p.bot.state.view(p.clock.now())
+        # Durable before the first quote: a crash a second later must not begin the day anew (FAULTS I36).
+        p.store.publish(p.published())
         p.drain.published = p.published
         p.drain.halts = lambda: p.gate.halts.halts
         p.telemetry.on_report = self.after_tick

@@ -8,6 +8,7 @@ trading day begins at midnight UTC; daily PnL is the equity's change since then.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from dora_bot import fees
 from dora_bot.accounting import unrealised_e6
@@ -57,7 +58,13 @@ def risen(peak: Peak | None, equity_e6: int, resumed_ms: int, now_ms: int) -> Pe
 
 def utc_date(exchange_ms: int) -> str:
     """The day a time belongs to, everywhere in the bot."""
-    return datetime.fromtimestamp(exchange_ms / 1_000, UTC).strftime("%Y-%m-%d")
+    return _date_of(exchange_ms // 86_400_000)
+
+
+@lru_cache(maxsize=64)
+def _date_of(day: int) -> str:
+    """Asked for at every tick."""
+    return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
 
 
 def mark(book: BookView, old: Mark | None) -> Mark | None:

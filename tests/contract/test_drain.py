@@ -18,6 +18,7 @@ from dora_bot.lease import Lease
 from dora_bot.ledger import fold
 from dora_bot.models import ExchangeOrder, Halt, Side
 from dora_bot.state_store import OPEN_ORDERS, POSITIONS, Published, StateStore
+from dora_bot.valuation import utc_date
 from tests.fakes.aws import FaultyProxy
 from tests.fakes.bookings import Book, decision_row, order_row
 from tests.fakes.manual_clock import NOON_MS, ManualClock
@@ -269,6 +270,19 @@ def test_the_picture_for_people_is_published_once_a_minute_and_at_stop(
     )
     drain.flush(clock, 1_000)
     assert len(asked) == 2
+
+
+def test_what_a_new_day_began_with_is_written_at_once(drain: Drain, db: Dynamo, clock: ManualClock) -> None:
+    began = {DAY: 5_000_000, "2026-11-21": 4_000_000}
+    drain.published = lambda: Published(
+        clock.now().exchange_ms, (), (), began[utc_date(clock.now().exchange_ms)], 0, 0
+    )
+    drain.step(clock.now())
+    to_midnight_ms = 86_400_000 - clock.now().exchange_ms % 86_400_000
+    drain.step(clock.advance(to_midnight_ms - 1_000))
+    assert StateStore(db).risk_state().day_start_equity_e6 == 5_000_000
+    drain.step(clock.advance(1_000))
+    assert StateStore(db).risk_state().day_start_equity_e6 == 4_000_000
 
 
 def test_halts_are_told_at_once_and_again_until_they_arrive(

@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from dora_bot import kalshi_outcomes as outcomes
+from dora_bot.clock import MeasuredClock
 from dora_bot.errors import ExchangeError, ExchangeUnreachable, RateLimited, WireError
 from dora_bot.events import BookSnapshot
+from dora_bot.kalshi_listings import Schedule
 from dora_bot.models import (
     AccountLimits,
     Action,
@@ -32,6 +34,7 @@ from dora_bot.models import (
 )
 from dora_bot.paper.specs import AmendRequest, FillView, OrderRequest, Refused
 from dora_bot.paper.wire_account import cancel_body, receipt_body
+from dora_bot.pulse import waiting
 from tests.sim import convert
 from tests.sim.faults import Faults
 from tests.sim.kernel import Kernel, Wake
@@ -95,6 +98,16 @@ class Network:
             self.hidden[fill.trade_id] = until
         return self.faults.armed and self.kernel.now_ms < self.hidden[fill.trade_id]
 
+    clock: MeasuredClock | None = None
+    """The process's clock: every reply tells it the second in which the exchange made it."""
+
+    def heard(self, sent_ms: int) -> None:
+        """A reply to a request sent at ``sent_ms`` (virtual) is here."""
+        if self.clock is not None:
+            doubt = (999 + self.kernel.now_ms - sent_ms) // 2
+            second_ms = self.venue.now_ms // 1_000 * 1_000
+            self.clock.observe(second_ms + doubt, self.clock.now().mono_ms, doubt)
+
     def number(self, name: str) -> int:
         self.counts[name] += 1
         return self.counts[name]
@@ -102,6 +115,8 @@ class Network:
 
 class SimExchange:
     """Implements `ports.AccountReader` for one thread (``who``) of the bot."""
+
+    calls_sent = 0
 
     def __init__(self, network: Network, who: str) -> None:
         self._net = network
@@ -221,8 +236,10 @@ class SimExchange:
         else:
             deadline = flight.sent_ms + TIMEOUT_MS
             if not flight.wake.fired:
-                self._kernel.wait(flight.wake, deadline)
+                with waiting(TIMEOUT_MS):
+                    self._kernel.wait(flight.wake, deadline)
             if flight.landed and flight.status and self._kernel.now_ms < deadline:
+                self._net.heard(flight.sent_ms)
                 found = read(flight.actions, flight.status, flight.body)
             else:
                 code = "timeout" if self._kernel.now_ms >= deadline else "reset"
@@ -239,14 +256,16 @@ class SimExchange:
         place = f"{place}/n={self._net.number(place)}"
         kind = self._net.faults.strike(place, READ_FAULTS)
         start = self._kernel.now_ms
-        if kind == "hang":
-            self._kernel.sleep_until(start + TIMEOUT_MS)
-            raise ExchangeUnreachable(f"{place}: timeout")
-        self._kernel.sleep_until(start + 3 + int(25 * self._net.faults.share(f"{place}/out")))
-        found = answer()
-        self._kernel.sleep_until(self._kernel.now_ms + 3)
+        with waiting(TIMEOUT_MS):
+            if kind == "hang":
+                self._kernel.sleep_until(start + TIMEOUT_MS)
+                raise ExchangeUnreachable(f"{place}: timeout")
+            self._kernel.sleep_until(start + 3 + int(25 * self._net.faults.share(f"{place}/out")))
+            found = answer()
+            self._kernel.sleep_until(self._kernel.now_ms + 3)
         if kind == "reset":
             raise ExchangeUnreachable(f"{place}: reset")
+        self._net.heard(start)
         if kind == "too_many":
             raise RateLimited(place)
         if kind == "garbage":
@@ -327,14 +346,38 @@ class SimExchange:
     def get_queue_positions(self, tickers: Sequence[str]) -> dict[str, int]:
         return self._read("queue", dict)
 
+    def get_schedule(self) -> Schedule:
+        return self._read("schedule", lambda: Schedule((), ()))
+
     def create_order_group(self, limit_e2: int, exchange_index: int) -> str:
-        raise NotImplementedError
+        engine = self._venue.engine
+        return self._write_group(
+            lambda now: engine.create_group(BOT, limit_e2, now, shard=exchange_index).group_id
+        )
+
+    def limit_order_group(self, group_id: str, limit_e2: int, exchange_index: int) -> None:
+        engine = self._venue.engine
+        self._write_group(
+            lambda now: engine.set_group_limit(BOT, group_id, limit_e2, now, shard=exchange_index)
+        )
 
     def trigger_order_group(self, group_id: str, exchange_index: int) -> None:
-        raise NotImplementedError
+        engine = self._venue.engine
+        self._write_group(lambda now: engine.trigger_group(BOT, group_id, now, shard=exchange_index))
 
     def reset_order_group(self, group_id: str, exchange_index: int) -> None:
-        raise NotImplementedError
+        engine = self._venue.engine
+        self._write_group(lambda now: engine.reset_group(BOT, group_id, now, shard=exchange_index))
+
+    def delete_order_group(self, group_id: str, exchange_index: int) -> None:
+        engine = self._venue.engine
+        self._write_group(lambda now: engine.delete_group(BOT, group_id, now, shard=exchange_index))
+
+    def _write_group(self, act: Callable[[int], Result]) -> Result:
+        try:
+            return self._read("group", lambda: self._venue.step(act))
+        except Refused as no:
+            raise ExchangeError(no.code) from no
 
 
 def _perform(venue: Venue, action: Action, now_ms: int) -> Body:

@@ -10,6 +10,7 @@ from dora_bot.events import FeedDown, FeedUp
 from dora_bot.feed_line import FeedLine, Redial
 from dora_bot.models import Instant
 from dora_bot.paper.ws_frames import Frame
+from dora_bot.pulse import Pulse
 from dora_bot.rest_feed import RestFeed
 from tests.sim.faults import Faults
 from tests.sim.kernel import Kernel
@@ -74,6 +75,11 @@ class SimFeed:
         self.alive = self.up = False
         if self.socket is not None:
             self.socket.close()
+
+    @property
+    def pulse(self) -> Pulse:
+        """The feed's thread never stands still here."""
+        return Pulse(beats=self.kernel.now_ms)
 
     @property
     def connected(self) -> bool:

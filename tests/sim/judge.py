@@ -6,10 +6,11 @@ outcome told to the bot and every tick. It only notes; the run stops at the firs
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dora_bot.accounting import apply_fill, cash_e6
+from dora_bot.accounting import apply_fill
 from dora_bot.events import AccountRead, FillSeen, OrderSeen
 from dora_bot.models import (
     Action,
@@ -20,19 +21,27 @@ from dora_bot.models import (
     Position,
     Side,
 )
-from dora_bot.own_orders import OwnOrder
 from dora_bot.paper.events import EngineEvent, FillMade, OrderChanged
 from dora_bot.paper.specs import OrderView
 from dora_bot.state_manager import StateManager
 from dora_bot.units import ONE_E4
-from tests.sim.client import Flight, Network
+from tests.sim.client import Flight
 from tests.sim.convert import fill_of
 from tests.sim.feed import SimFeed
-from tests.sim.stores import CAPS, QUOTE, TICKERS, SimJournal, SimLatch
+from tests.sim.judge_durable import Durable
+from tests.sim.stores import CAPS, EXPOSURE_CAP, QUOTE, TICKERS
+from tests.sim.tables import Tables
 from tests.sim.venue import BOT, CASH_E6, Venue
 from tests.sim.wire import book_sum
 
+if TYPE_CHECKING:
+    from tests.sim.host import Host
+    from tests.sim.life import Life
+
 LIFE_MS = 55_000
+ASKED_MS = 100
+"""So long after it was asked to stop an exposure write may still leave (I24)."""
+
 NEVER = frozenset({"drop_request", "hang", "status_before", "too_many"})
 """Kinds of fault by which a request is never applied."""
 
@@ -51,26 +60,26 @@ class Violation:
 
 
 class Judge:
-    def __init__(self, venue: Venue, journal: SimJournal, latch: SimLatch, exposure_cap_e6: int) -> None:
+    def __init__(self, venue: Venue, tables: Tables, hosts: "Sequence[Host]", flights: list[Flight]) -> None:
         self.venue = venue
-        self.journal = journal
-        self.latch = latch
-        self.network: Network
+        self.hosts = hosts
+        self.flights = flights
+        self.durable = Durable(tables, self.broken)
         self.violations: list[Violation] = []
         self.records: deque[str] = deque(maxlen=KEPT)
         self.counts: Counter[str] = Counter()
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.halt_bound_ms = 30_000
+        self.closed = False
+        """Set when the run is over: what ends now was ended by us."""
         self._digest = hashlib.sha256()
-        self._cap = exposure_cap_e6
         self._resting: dict[str, OrderView] = {}
         self._landed_ms: dict[str, int] = {}
         self._positions = {ticker: Position(ticker) for ticker in TICKERS}
         self._fills: set[tuple[str, str]] = set()
         self._used: set[str] = set()
         self._stray_since: dict[str, int] = {}
-        self._reads: deque[AccountRead] = deque()
-        self._met: set[str] = set()
+        self._met: dict[str, set[str]] = {}
 
     @property
     def digest(self) -> str:
@@ -84,29 +93,32 @@ class Judge:
     def broken(self, invariant: str, text: str) -> None:
         self.note("VIOLATION", f"{invariant} {text}")
         self.violations.append(Violation(invariant, self.venue.kernel.now_ms, text))
+        self.venue.kernel.look()
 
     # ── requests ────────────────────────────────────────────────────────────────────────────────
 
-    def on_send(self, flight: Flight) -> None:
+    def on_send(self, flight: Flight, life: "Life") -> None:
         self.note("send", f"{flight.place} {flight.kind} {[_short(a) for a in flight.actions]}")
         for action in flight.actions:
             if isinstance(action, Cancel):
                 continue
-            if not self.journal.intended(action):
-                self.broken("I12", f"{_short(action)} left before its intent was durable")
-            if action.ticker not in self._met:
+            self.durable.on_exposure(life, action, self.venue.kernel.now_ms)
+            if action.ticker not in self._met[life.host.name]:
                 self.broken("I35", f"{_short(action)} before its position was once the exchange's")
-            self._check_permission(action)
+            self._check_permission(action, life)
             self._check_terms(action)
         if flight.kind not in NEVER and not isinstance(flight.actions[0], Cancel):
             for ticker in {a.ticker for a in flight.actions}:
                 self._check_worst(ticker, flight)
             self._check_exposure(flight)
 
-    def _check_permission(self, action: Place | Amend) -> None:
-        if self.latch.halts:
-            self.broken("I22", f"{_short(action)} although {next(iter(self.latch.halts))} is in force")
-        for flight in self.network.flights:
+    def _check_permission(self, action: Place | Amend, life: "Life") -> None:
+        if life.host.latch.halts:
+            self.broken("I22", f"{_short(action)} although {next(iter(life.host.latch.halts))} is in force")
+        if life.asked_ms is not None and self.venue.kernel.now_ms - life.asked_ms > ASKED_MS:
+            late = self.venue.kernel.now_ms - life.asked_ms
+            self.broken("I24", f"{_short(action)} {late} ms after SIGTERM")
+        for flight in self.flights:
             if flight.kind not in NEVER and flight.sent_ms < self.venue.kernel.now_ms:
                 for other in flight.actions:
                     if other.ticker == action.ticker and self._matters(other):
@@ -138,7 +150,7 @@ class Judge:
         """(side, price, count) of everything that rests or may yet come to rest, each at its worst."""
         changes: dict[str, list[Amend]] = {}
         found: list[tuple[Side, int, int]] = []
-        for flight in self.network.flights:
+        for flight in self.flights:
             if flight.kind in NEVER:
                 continue
             for action in flight.actions:
@@ -176,10 +188,10 @@ class Judge:
     def _check_exposure(self, flight: Flight) -> None:
         raised = {a.ticker for a in flight.actions}
         losses = {t: _worst_loss_e6(self._positions[t], self._open(t)) for t in TICKERS}
-        self.network.flights.remove(flight)
+        self.flights.remove(flight)
         before = {t: _worst_loss_e6(self._positions[t], self._open(t)) for t in raised}
-        self.network.flights.append(flight)
-        if any(losses[t] > before[t] for t in raised) and sum(losses.values()) > self._cap:
+        self.flights.append(flight)
+        if any(losses[t] > before[t] for t in raised) and sum(losses.values()) > EXPOSURE_CAP * 1_000_000:
             self.broken("I02", f"{flight.place}: worst-case loss {losses}")
 
     # ── what the exchange does ──────────────────────────────────────────────────────────────────
@@ -209,8 +221,9 @@ class Judge:
 
     # ── what the bot is told ────────────────────────────────────────────────────────────────────
 
-    def on_outcome(self, outcome: Outcome, order: OwnOrder | None) -> None:
+    def on_outcome(self, outcome: Outcome, state: StateManager | None) -> None:
         action = outcome.action
+        order = state.orders.find(action.client_order_id, "") if state else None
         what = type(action).__name__
         self.counts[f"outcome {outcome.kind}"] += 1
         self.pairs[order.state if order else "none", f"{what} {outcome.kind}"] += 1
@@ -229,27 +242,36 @@ class Judge:
                 order = state.orders.find(event.fill.client_order_id, event.fill.order_id)
                 known = "fill again" if state.knows(event.fill) else "fill"
                 self.pairs[order.state if order else "none", known] += 1
-            elif isinstance(event, AccountRead):
-                self._reads.append(event)
-                self._on_read(event, state)
 
-    def _on_read(self, read: AccountRead, state: StateManager) -> None:
+    def on_read(self, read: AccountRead, state: StateManager, life: "Life") -> None:
         listed = {o.client_order_id for o in read.orders}
         for order in state.orders.live():
             self.pairs[order.state, "listed" if order.client_order_id in listed else "not listed"] += 1
 
-    def on_reconciled(self, state: StateManager) -> None:
-        """The oldest read delivered was taken in: in which markets do the exchange and we agree on what we hold?"""
-        told = {p.ticker: p.net_e2 for p in self._reads.popleft().positions}
+        # In which markets do the exchange and we agree on what we hold?
+        told = {p.ticker: p.net_e2 for p in read.positions}
         for ticker in TICKERS:
             if told.get(ticker, 0) == state.positions.get(ticker, Position(ticker)).net_e2:
-                self._met.add(ticker)
+                self._met[life.host.name].add(ticker)
 
-    def forget_life(self) -> None:
+    def on_start(self, life: "Life") -> None:
         """A new process asks the exchange before it writes; what the old one did not know is not its business."""
+        self.note("start", f"{life.host.name} life {life.number}")
         self._stray_since.clear()
-        self._reads.clear()
-        self._met.clear()
+        self._met[life.host.name] = set()
+        self.durable.on_start(life)
+
+    def on_end(self, life: "Life", why: str) -> None:
+        if self.closed:
+            return
+        self.note("end", f"{life.host.name} {life.code} {why}")
+        self.counts["restarts"] += 1
+        if why == "killed":
+            self.counts["killed"] += 1
+        elif life.runtime is None:
+            self.counts["start refused"] += 1
+        else:
+            self.counts[f"ended {life.code}"] += 1
 
     # ── at every tick ───────────────────────────────────────────────────────────────────────────
 
@@ -265,8 +287,9 @@ class Judge:
                 self.broken(
                     "I10", f"{order.client_order_id} rests, the bot holds it for done: {mine.evidence}"
                 )
-        if self.latch.halts:
-            halted_ms = min(h.raised_ms for h in self.latch.halts.values())
+        raised = [halt.raised_ms for host in self.hosts for halt in host.latch.halts.values()]
+        if raised:
+            halted_ms = min(raised)
             for order in self._resting.values():
                 since = max(halted_ms, self._landed_ms[order.order_id])
                 if now_ms - since > self.halt_bound_ms:
@@ -290,20 +313,20 @@ class Judge:
             elif self.venue.kernel.now_ms - since_ms > DIVERGED_MS:
                 self.broken("B03", f"the book of {ticker} is held for proven though wrong since {since_ms}")
 
-    def check_ledger(self, state: StateManager) -> None:
+    def check_ledger(self, lives: "Sequence[Life]") -> None:
         """Trading stood still and everything was read: the ledger is the exchange's, to the micro-dollar."""
         self.counts["ledgers compared"] += 1
-        if self.journal.booked != self._fills:
-            differing = sorted(self.journal.booked ^ self._fills)[:3]
-            self.broken("I13", f"fills booked and made differ: {differing}")
-        for ticker in TICKERS:
-            mine = state.positions.get(ticker, Position(ticker)).net_e2
-            if mine != self._positions[ticker].net_e2:
-                self.broken("B10", f"{ticker}: {mine} believed, {self._positions[ticker].net_e2} held")
+        if not lives:
+            self.broken("L03", "after a calm time nobody trades")
+        for life in lives:
+            assert life.state is not None
+            for ticker in TICKERS:
+                mine = life.state.positions.get(ticker, Position(ticker)).net_e2
+                if mine != self._positions[ticker].net_e2:
+                    self.broken("B10", f"{ticker}: {mine} believed, {self._positions[ticker].net_e2} held")
         cash = sum(purse.cash_e6 for purse in self.venue.engine.balance(BOT)) - CASH_E6
-        booked = sum(cash_e6(position) for position in state.positions.values())
-        if cash != booked:
-            self.broken("I20", f"cash moved by {cash}, booked were {booked}")
+        self.durable.check_books(self._fills, self._positions, cash)
+        self.durable.check_day(lives)
 
     def quoted(self, ticker: str) -> bool:
         return any(order.ticker == ticker for order in self._resting.values())

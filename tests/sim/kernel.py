@@ -11,8 +11,6 @@ from heapq import heappop, heappush
 
 from greenlet import getcurrent, greenlet
 
-from dora_bot.models import Instant
-
 EPOCH_MS = 1_795_176_000_000
 """2026-11-20T12:00:00Z, the exchange's time at virtual zero."""
 
@@ -21,14 +19,24 @@ class Killed(BaseException):
     """The simulated process has died; nothing in it may run on."""
 
 
-class Actor:
-    """One thread. ``killed`` makes its next (or present) wait raise `Killed`."""
+class Process:
+    """Threads that die and stand still together."""
 
-    def __init__(self, name: str, thread: greenlet) -> None:
+    def __init__(self) -> None:
+        self.dead = False
+        self.paused_until_ms = 0
+        self.actors: list[Actor] = []
+
+
+class Actor:
+    """One thread. In a dead process its next (or present) wait raises `Killed`."""
+
+    def __init__(self, name: str, thread: greenlet, process: Process) -> None:
         self.name = name
         self.thread = thread
-        self.killed = False
+        self.process = process
         self.ended = False
+        process.actors.append(self)
 
 
 class Wake:
@@ -46,7 +54,7 @@ class Kernel:
 
     def __init__(self) -> None:
         self.now_ms = 0
-        self.main = Actor("main", getcurrent())
+        self.main = Actor("main", getcurrent(), Process())
         self.running = self.main
         self._queue: list[tuple[int, int, Wake | Callable[[], None]]] = []
         self._queued = 0
@@ -56,6 +64,15 @@ class Kernel:
         self._queued += 1
         heappush(self._queue, (max(due_ms, self.now_ms), self._queued, what))
 
+    def run(self, until: Callable[[], bool]) -> None:
+        """Let everything happen, as the actor ``main``; ``until`` is asked when an actor has ended, and by `look`."""
+        while not until():
+            self._next(self.main)
+
+    def look(self) -> None:
+        """What `run` waits for may have come true."""
+        self.at(self.now_ms, Wake(self.main))
+
     def sleep_until(self, due_ms: int) -> None:
         self.wait(Wake(self.running), due_ms)
 
@@ -63,55 +80,47 @@ class Kernel:
         """Return when somebody has queued ``wake`` and its turn came, at the latest at ``due_ms``."""
         self.at(due_ms, wake)
         actor = wake.actor
-        while not (wake.fired or actor.killed):
+        while not (wake.fired or actor.process.dead):
             self._next(actor)
         wake.fired = True
-        if actor.killed:
+        if actor.process.dead:
             raise Killed
 
     def _next(self, actor: Actor) -> None:
         self.now_ms, _, what = heappop(self._queue)
         if not isinstance(what, Wake):
             what()
-        elif not (what.fired or what.actor.ended):
-            what.fired = True
-            if what.actor is not actor:
-                self.running = what.actor
-                what.actor.thread.switch()
-                self.running = actor  # woken, or (only main) back because an actor has ended
+            return
+        if what.fired or what.actor.ended:
+            return
+        if what.actor.process.paused_until_ms > self.now_ms:
+            self.at(what.actor.process.paused_until_ms, what)
+            return
+        what.fired = True
+        if what.actor is not actor:
+            self.running = what.actor
+            what.actor.thread.switch()
+            self.running = actor  # woken, or (only main) back because an actor has ended
 
-    def spawn(self, name: str, body: Callable[[], None]) -> Actor:
+    def spawn(self, name: str, body: Callable[[], None], process: Process) -> Actor:
         """Start a thread at the present moment."""
 
         def run() -> None:
             try:
-                if not actor.killed:
+                if not process.dead:
                     body()
             except Killed:
                 pass
             finally:
                 actor.ended = True
 
-        actor = Actor(name, greenlet(run, parent=self.main.thread))
+        actor = Actor(name, greenlet(run, parent=self.main.thread), process)
         self.at(self.now_ms, Wake(actor))
         return actor
 
-    def kill(self, actors: list[Actor]) -> None:
-        """These die at their next turn, which comes now."""
-        for actor in actors:
-            actor.killed = True
+    def kill(self, process: Process) -> None:
+        """Its threads die at their next turn, which comes now, also where it was paused."""
+        process.dead = True
+        process.paused_until_ms = 0
+        for actor in process.actors:
             self.at(self.now_ms, Wake(actor))
-
-
-class SimClock:
-    """Implements `ports.Clock`."""
-
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
-
-    def now(self) -> Instant:
-        return Instant(self._kernel.now_ms, EPOCH_MS + self._kernel.now_ms)
-
-    def sleep(self, seconds: float) -> None:
-        """Half a millisecond passes as a whole one: time must move."""
-        self._kernel.sleep_until(self._kernel.now_ms + max(round(seconds * 1_000), 1))

@@ -1,255 +1,363 @@
-"""One life of the bot: the production parts on simulated ports, started by the production start gate, until killed."""
+"""One life of the bot: production's own wiring, start gate, threads and stop, on simulated ways out of the process."""
 
 from collections.abc import Callable, Sequence
-from itertools import count
-from typing import TYPE_CHECKING, cast
+from contextlib import ExitStack
+from dataclasses import dataclass
+from os import SEEK_END
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from dora_bot import bootstrap, pulse
+from dora_bot.bootstrap import Base
 from dora_bot.ceilings import Ceilings
-from dora_bot.config_store import ConfigStore
+from dora_bot.config import Settings
 from dora_bot.errors import DoraError, StoreError
+from dora_bot.events import AccountRead
 from dora_bot.exchange_client import KalshiClient
-from dora_bot.execution import Executor
-from dora_bot.gate import ExposureGate
-from dora_bot.keeper import Keeper
-from dora_bot.ledger import Totals
-from dora_bot.main import Bot
-from dora_bot.models import Action, Cancel, Instant, Outcome, OutcomeKind
-from dora_bot.order_diff import OrderLease
-from dora_bot.reconcile import Reconciled
+from dora_bot.exit_codes import ExitCode
+from dora_bot.http_transport import HttpTransport
+from dora_bot.inbox import ThreadInbox
+from dora_bot.journal import SqliteJournal
+from dora_bot.lease import Lease
+from dora_bot.market_feed import MarketFeed
+from dora_bot.models import Action, Instant, Outcome
+from dora_bot.ports import Clock
+from dora_bot.reconcile import Reconciled, Reconciler
 from dora_bot.records import Row
-from dora_bot.recovery import OVERLAP_MS, Recovered, restored
 from dora_bot.rest_feed import RestFeed
-from dora_bot.risk_monitor import RiskMonitor
+from dora_bot.runtime import RunOptions, Runtime
+from dora_bot.scoreboard import Scoreboard
+from dora_bot.signing import Signer
+from dora_bot.state_dir import StateDir
 from dora_bot.state_manager import StateManager
-from dora_bot.state_store import RiskState
+from dora_bot.stop_signals import StopSignals
+from dora_bot.telemetry import Telemetry
+from dora_bot.threads import Loop, Threads
 from dora_bot.tick_report import TickReport
-from dora_bot.write_budget import WriteBudget
-from tests.sim.client import LIMITS, SimExchange
+from tests.sim.client import LIMITS, Network, SimExchange
+from tests.sim.clocks import SimClock
 from tests.sim.feed import SimFeed
-from tests.sim.kernel import Actor, Wake
+from tests.sim.kernel import Actor, Kernel, Killed, Process, Wake
+from tests.sim.tables import SimDynamo, TableClient
+from tests.sim.transport import SimTransport
 
 if TYPE_CHECKING:
-    from tests.sim.world import World
+    from tests.sim.host import Host
 
-STEP_MS = 500
-BATCH = 20
+LOG_HEAD = 32
+"""Bytes of the header of SQLite's log; it changes when the log is begun anew."""
+
+SELDOM = {"status": 40}
+"""Threads that only tell people something do so at every so many turns."""
+
+First = TypeVar("First")
+Second = TypeVar("Second")
 
 
-class SimInbox:
-    """Implements `ports.Inbox`: whoever posts wakes the tick."""
+class SimInbox(ThreadInbox):
+    """The production inbox, in which waiting takes virtual time. ``on_drain`` sees what the tick takes in."""
 
-    def __init__(self, world: "World") -> None:
-        self._kernel = world.kernel
-        self._events: list[object] = []
+    def __init__(self, kernel: Kernel, on_drain: Callable[[list[object]], None]) -> None:
+        super().__init__()
+        self._kernel = kernel
+        self._on_drain = on_drain
         self._waiter: Wake | None = None
-        self.on_drain: Callable[[list[object]], None] = lambda _events: None
 
     def post(self, event: object) -> None:
-        self._events.append(event)
+        super().post(event)
         if self._waiter is not None:
             self._kernel.at(self._kernel.now_ms, self._waiter)
             self._waiter = None
 
     def drain(self) -> list[object]:
-        events, self._events = self._events, []
+        events = super().drain()
         if events:
-            self.on_drain(events)
+            self._on_drain(events)
         return events
 
     def wait(self, seconds: float) -> bool:
-        if not self._events:
+        if self.empty:
             self._waiter = Wake(self._kernel.running)
             self._kernel.wait(self._waiter, self._kernel.now_ms + max(round(seconds * 1_000), 1))
             self._waiter = None
-        return bool(self._events)
+        return not self.empty
 
     @property
     def empty(self) -> bool:
         return not self._events
 
 
-class FaultyJournal:
-    """The durable journal behind a disk that sometimes refuses."""
+class SimJournal(SqliteJournal):
+    """The production journal on a disk that sometimes refuses, and at which the process may die."""
 
-    def __init__(self, world: "World") -> None:
-        self._world = world
-        self._inner = world.journal
-        self._refused: list[Row] = []
+    host: "Host"
+
+    def __init__(self, host: "Host") -> None:
+        self.host = host
+        self._held: list[Row] = []
+        super().__init__(host.folder / "journal.sqlite")
 
     def _port(self, name: str) -> None:
-        place = f"journal.{name}"
-        self._world.on_port(place)
-        if self._world.faults.strike(f"{place}/n={self._world.network.number(place)}", ("refuse",), 0.1):
+        world, place = self.host.world, f"journal.{name}"
+        world.on_port(self.host, place)
+        if world.faults.strike(f"{place}/n={world.number(place)}", ("refuse",), 0.1):
             raise StoreError(f"{place}: the disk refuses")
 
     def intend(self, actions: Sequence[Action], now: Instant) -> None:
         self._port("intend")
-        self._inner.intend(actions, now)
+        super().intend(actions, now)
 
     def settle(self, outcomes: Sequence[Outcome], now: Instant) -> None:
         if outcomes:
             self._port("settle")
-            self._inner.settle(outcomes, now)
+            super().settle(outcomes, now)
 
     def record(self, rows: Sequence[Row]) -> None:
-        """What the disk refuses is kept and written before the next rows, as the SQLite journal does."""
-        waiting = [*self._refused, *rows]
-        if not waiting:
-            return
-        self._refused = waiting
-        self._port("record")
-        self._inner.record(waiting)
-        self._refused = []
+        """What the disk refuses is kept and written before the next rows, as production does after its own refusals."""
+        self._held += rows
+        if self._held:
+            self._port("record")
+            super().record(self._held)
+            self._held = []
+
+    def checkpoint(self) -> None:
+        super().checkpoint()
+        log = self.host.folder / "journal.sqlite-wal"
+        with log.open("rb") as file:
+            head = file.read(LOG_HEAD)
+            size = file.seek(0, SEEK_END)
+        if self.host.life is not None:
+            self.host.life.synced = (head, size)
+
+    def mark_drained(self, seqs: Sequence[int]) -> None:
+        self._port("mark_drained")
+        super().mark_drained(seqs)
+
+
+class SimLoop(Loop):
+    """One slow thread; ends as the production loop does."""
+
+    def __init__(self, kernel: Kernel, process: Process, *args: Any) -> None:
+        super().__init__(*args)
+        self._kernel = kernel
+        self._process = process
+        self._actor: Actor | None = None
+        self._rest: Wake | None = None
+        self._turns = 0
+
+    def start(self) -> None:
+        self._actor = self._kernel.spawn(self.name, self._live, self._process)
+
+    def stop(self, patience_s: float) -> None:
+        self._stop.set()
+        if self._rest is not None:
+            self._kernel.at(self._kernel.now_ms, self._rest)
+        give_up = self._kernel.now_ms + round(patience_s * 1_000)
+        while self._actor and not self._actor.ended and self._kernel.now_ms < give_up:
+            self._kernel.sleep_until(self._kernel.now_ms + 10)
+
+    def _live(self) -> None:
+        pulse.adopt(self.pulse)
+        try:
+            while not self._stop.is_set():
+                self.pulse.beat()
+                if self._turns % SELDOM.get(self.name, 1) == 0:
+                    self.step(self.clock.now())
+                self._turns += 1
+                self.pulse.beat()
+                self._rest = Wake(self._kernel.running)
+                self._kernel.wait(self._rest, self._kernel.now_ms + round(self.every_s * 1_000))
+        except Exception as error:  # noqa: BLE001  # policy: as the production loop: halt, then this thread ends
+            self.on_death(self.name, error)
+
+
+class SimThreads(Threads):
+    def __init__(self, life: "Life") -> None:
+        self._life = life
+
+    def loop(
+        self,
+        name: str,
+        every_s: float,
+        step: Callable[[Instant], None],
+        clock: Clock,
+        on_death: Callable[[str, Exception], None],
+    ) -> Loop:
+        life = self._life
+
+        def died(thread: str, error: Exception) -> None:
+            life.dead_thread = thread
+            on_death(thread, error)
+
+        kernel = life.host.world.kernel
+        return SimLoop(kernel, life.process, name, every_s, step, clock, died)
+
+    def both(self, first: Callable[[], First], second: Callable[[], Second]) -> tuple[First, Second]:
+        return first(), second()
+
+
+class SimTelemetry(Telemetry):
+    """Nothing is written anywhere; the judge looks at every tick."""
+
+    def __init__(self, life: "Life") -> None:
+        self._life = life
+        self.scores = Scoreboard()
+        self.log = self  # type: ignore[assignment]  # what is logged goes nowhere
+
+    def emit(self, report: object) -> None:
+        if isinstance(report, TickReport):
+            self._life.host.world.on_tick(self._life, report)
+
+    def problem(self, where: str, error: Exception) -> None:
+        self._life.host.world.on_problem(where, error)
+
+    def info(self, *_: object, **__: object) -> None:
+        """As a logger has it."""
+
+    error = warning = info
+
+
+class WatchedReconciler(Reconciler):
+    """The production reconciler, whose reads the judge sees."""
+
+    on_read: Callable[[AccountRead, StateManager], None]
+
+    def apply(self, read: AccountRead, state: StateManager, now: Instant) -> Reconciled:
+        result = super().apply(read, state, now)
+        self.on_read(read, state)
+        return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimBase(Base):
+    life: "Life"
+
+    def new_client(self, thread: str) -> KalshiClient:
+        self.slow_clients[thread] = client = self.life.client(thread)
+        return client
+
+    def new_transport(self) -> HttpTransport:
+        return cast("HttpTransport", SimTransport(self.life.network, f"{self.life.host.name}.kill"))
+
+    def new_feed(self, fills_since_ms: int) -> MarketFeed | RestFeed:
+        world = self.life.host.world
+        rest = RestFeed(self.client, LIMITS, fills_since_ms)
+        self.life.feed = SimFeed(
+            world.kernel, world.venue, world.faults, self.inbox.post, rest, self.clock.now
+        )
+        return cast("MarketFeed", self.life.feed)
 
 
 class Life:
-    def __init__(self, world: "World", number: int) -> None:
-        self.world = world
+    """The process: `run` is its main thread. ``code`` is how it ended, None while it lives and if it was killed."""
+
+    def __init__(self, host: "Host", number: int) -> None:
+        self.host = host
         self.number = number
-        self.actors: list[Actor] = [world.kernel.main]
+        self.process = Process()
+        self.signals = StopSignals()
+        self.asked_ms: int | None = None
         self.dead_thread = ""
-        kernel, now = world.kernel, world.clock.now()
-        self.inbox = SimInbox(world)
-        self.client = SimExchange(world.network, "tick")
-        rest = RestFeed(cast("KalshiClient", self.client), LIMITS, world.venue.now_ms)
-        self.feed = SimFeed(kernel, world.venue, world.faults, self.inbox.post, rest, world.clock.now)
-        journal = FaultyJournal(world)
-        recovered = self._recovered()
-        self.gate = ExposureGate(lambda _now: 10_000)
-        numbers = count(1)
-        self.bot = Bot(
-            clock=world.clock,
-            inbox=self.inbox,
-            feed=self.feed,
-            state=StateManager("sim-", restored(recovered, now)),
-            budget=WriteBudget(LIMITS, now),
-            executor=Executor(self.client, journal, self.gate, world.clock),
-            journal=journal,
-            latch=world.latch,
-            telemetry=self,
-            lease=OrderLease(),
-            next_id=lambda: f"sim-{number}-{next(numbers)}",
+        self.code: ExitCode | None = None
+        self.runtime: Runtime | None = None
+        self.feed: SimFeed | None = None
+        self.inbox = SimInbox(host.world.kernel, self._taken)
+        self.synced = (b"", 0)
+        """The journal's log at its last checkpoint: its header and how much of it is on the disk for good."""
+        self.stack = ExitStack()
+        world = host.world
+        self.network = Network(
+            world.kernel,
+            world.venue,
+            world.faults,
+            lambda flight: world.judge.on_send(flight, self),
+            lambda outcome: world.judge.on_outcome(outcome, self.state),
+            lambda name: world.on_port(host, name),
+            world.flights,
+            world.counts,
+            world.hidden,
         )
-        self.inbox.on_drain = lambda events: world.judge.on_delivery(events, self.bot.state)
-        self.keeper = Keeper(
-            reader=SimExchange(world.network, "keeper"),
-            store=cast("ConfigStore", world.config),
-            feed=self.feed,
-            inbox=self.inbox,
-            ceilings=Ceilings(),
-            limits=LIMITS,
-            on_problem=world.on_problem,
-            held=lambda: frozenset(self.bot.holdings()),
-            unchecked=self.bot.unchecked,
-        )
-        self.risk = RiskMonitor(
-            reader=SimExchange(world.network, "risk"),
-            inbox=self.inbox,
-            latch=world.latch,
-            halts=world.latch.read,
-            gate=self.gate,
-            published=lambda: self.bot.published,
-            cancel_everything=self._sweep,
-            on_problem=world.on_problem,
-            clock_offset_ms=lambda: 0,
-            started_ms=recovered.fills_since_ms,
-            booked_since_ms=recovered.booked_since_ms,
-        )
+        self.clock = SimClock(world.kernel, host.machine)
+        self.network.clock = self.clock
 
-    def _recovered(self) -> Recovered:
-        """What tables and journal hold; cancels under way are over, as `bootstrap` has it."""
-        journal = self.world.journal
-        unresolved = tuple(journal.intents.values())
-        over = [i.action for i in unresolved if isinstance(i.action, Cancel)]
-        ends = [Outcome(a, OutcomeKind.REFUSED, code="restart") for a in over]
-        journal.settle(ends, self.world.clock.now())
-        since_ms = max(journal.last_fill_ms - OVERLAP_MS, 0)
-        return Recovered(
-            positions=dict(journal.positions),
-            booked=frozenset(journal.booked),
-            last_fill_ms=journal.last_fill_ms,
-            fills_since_ms=since_ms,
-            booked_since_ms=0,
-            unresolved=unresolved,
-            today=Totals(),
-            risk=RiskState(),
-        )
+    @property
+    def state(self) -> StateManager | None:
+        return self.runtime.parts.bot.state if self.runtime else None
 
-    # ── running ─────────────────────────────────────────────────────────────────────────────────
+    def client(self, thread: str) -> KalshiClient:
+        return cast("KalshiClient", SimExchange(self.network, f"{self.host.name}.{thread}"))
 
-    def run(self, stop: Callable[[], bool]) -> None:
-        """Start and tick until told to stop. Raises `Killed`, or `DoraError` if the start gate stays shut."""
-        world = self.world
-        self.start()
-        self.actors += [
-            world.kernel.spawn(f"risk-{self.number}", lambda: self._loop("risk", self.risk.step)),
-            world.kernel.spawn(
-                f"keeper-{self.number}", lambda: self._loop("keeper", self.keeper.step, self._idle)
-            ),
-            world.kernel.spawn(f"polling-{self.number}", lambda: self._loop("polling", self._poll)),
-        ]
-        self.bot.run(stop)
-
-    def start(self) -> None:
-        """As `Runtime.start`: halts, account, config, metadata; reconciled before the first tick."""
-        world, bot = self.world, self.bot
-        now = world.clock.now()
-        self.risk.take_halts()
-        self.feed.start()
-        account = self.risk.read_account(now)
-        self.keeper.start(now)
-        world.judge.on_delivery([account], bot.state)
-        bot.observe([account], world.clock.now())
-        bot.write_down(bot.state.take_rows(), now)
-        bot.published = bot.state.view(world.clock.now())
-
-    def _poll(self, now: Instant) -> None:
-        for event in self.feed.poll(now):
-            self.inbox.post(event)
-
-    def _idle(self) -> int:
-        """Steps of the keeper that would find nothing due; they are left out, for each costs two thread switches."""
-        spare_ms = min(job.due_ms for job in self.keeper.jobs) - self.world.kernel.now_ms - 1
-        return max(spare_ms // STEP_MS, 0)
-
-    def _loop(self, name: str, step: Callable[[Instant], None], idle: Callable[[], int] = lambda: 0) -> None:
-        """As `threads.Loop`: what `step` lets out halts, and the thread is gone."""
-        world = self.world
+    def run(self) -> None:
+        """Build, start, run and stop, as `bootstrap.run_bot`; then the host is told that it is over."""
+        why = ""
         try:
-            while True:
-                step(world.clock.now())
-                world.kernel.sleep_until(world.kernel.now_ms + STEP_MS * (1 + idle()))
-        except Exception as error:  # noqa: BLE001  # policy: halt, as the production loop does
-            self.dead_thread = name
-            halts = world.latch.latch(f"the {name} thread died", name, repr(error), world.clock.now())
-            self.gate.halts = halts
-            self.inbox.post(halts)
+            runtime = bootstrap.assemble(self._base(), RunOptions(), self.signals)
+            self._watch(runtime)
+            self.runtime = runtime
+            self.code = ExitCode(runtime.run())
+        except Killed:
+            why = "killed"
+        except (DoraError, self.host.world.unexpected) as error:
+            self.code = ExitCode.FAILED
+            why = f"{type(error).__name__}: {error}"
+        self.host.on_end(self, why)
 
-    def emit(self, report: object) -> None:
-        """The `Telemetry` port: the judge looks at every tick."""
-        if isinstance(report, TickReport):
-            self.world.on_tick(self)
-        elif isinstance(report, Reconciled):
-            self.world.judge.on_reconciled(self.bot.state)
+    def _watch(self, runtime: Runtime) -> None:
+        judge, bot = self.host.world.judge, runtime.parts.bot
+        reconciler = WatchedReconciler()
+        reconciler.on_read = lambda read, state: judge.on_read(read, state, self)
+        bot.reconciler = reconciler
 
-    def _sweep(self, _why: str) -> None:
-        """The kill path: everything that the exchange lists as ours is cancelled, read back until nothing is."""
-        client = SimExchange(self.world.network, "sweep")
-        for _ in range(10):
-            try:
-                orders = client.get_open_orders()
-                if not orders:
-                    return
-                client.cancel_orders(
-                    [Cancel(o.client_order_id, o.order_id, o.ticker, o.exchange_index) for o in orders]
-                )
-            except DoraError as error:
-                self.world.on_problem("sweep", error)
-            self.world.clock.sleep(0.2)
+    def _base(self) -> Base:
+        host, world = self.host, self.host.world
+        settings = Settings(state_dir=host.folder)
+        state_dir = self.stack.enter_context(StateDir.open(host.folder, settings.env))
+        client = self.client("tick")
+        limits = client.get_limits()
+        journal = self.stack.enter_context(SimJournal(host))
+        lease = Lease(self._dynamo(1, 500), settings.env, state_dir.instance_id, fence_floor=journal.fence())
+        bootstrap.acquire(lease, journal, self.clock, self.signals)
+        world.judge.note("lease", f"{host.name} holds it under fence {lease.grip.fence}")
+        return SimBase(
+            life=self,
+            settings=settings,
+            signer=cast("Signer", None),
+            ceilings=Ceilings(),
+            clock=self.clock,
+            stack=self.stack,
+            state_dir=state_dir,
+            client=client,
+            limits=limits,
+            db=self._dynamo(3, 2_000),
+            journal=journal,
+            lease=lease,
+            telemetry=SimTelemetry(self),
+            halts=host.latch,
+            inbox=self.inbox,
+            threads=SimThreads(self),
+        )
+
+    def _taken(self, events: list[object]) -> None:
+        if self.state is not None:
+            self.host.world.judge.on_delivery(events, self.state)
+
+    def _dynamo(self, attempts: int, patience_ms: int) -> SimDynamo:
+        client = TableClient(
+            self.host.world.tables,
+            lambda operation, act: self.host.line.call(operation, act, attempts, patience_ms),
+            lambda: self.host.world.kernel.now_ms,
+            attempts,
+            patience_ms,
+        )
+        client.stale_ms = self.host.line.stale_ms
+        return SimDynamo(client)
+
+    @property
+    def ticking(self) -> bool:
+        """It was started, and trades or stops."""
+        return self.runtime is not None and not self.process.dead and self.code is None
 
     def die(self) -> None:
-        """Every thread of the process ends where it stands."""
-        self.feed.close()
-        self.world.kernel.kill([a for a in self.actors if a is not self.world.kernel.main])
-        self.actors = []
-        self.dead_thread = ""
+        """What the system does when a process has ended: files are closed, locks are free."""
+        if self.feed is not None:
+            self.feed.close()
+        self.stack.close()

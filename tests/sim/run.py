@@ -1,27 +1,32 @@
-"""Run the simulation: ``python -m tests.sim.run --ticks 100000 --seed 1 [--rate 0.05]`` (``make sim``).
+"""Run the simulation: ``python -m tests.sim.run --ticks 100000 --seed 1 [--profile rough] [--jobs 2]`` (``make sim``).
 
-Without a rate the ticks are spread over the sweep of rates and over seeds that follow the given one. A violation is
-shrunk to the fewest fault keys that still show it and printed with what led to it; so is a run that saw too little.
+Every history is at most `RUN_TICKS` long and has a seed of its own, counted up from the given one; the profile names the
+fault rate, or all of them in turn. A violation is shrunk and printed with what led to it; so is a run that saw too little.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
 
-from tests.sim.world import Result, World
+from tests.sim.shrink import Case, shrink
+from tests.sim.world import Result
 
-RATES = (0.0, 0.001, 0.01, 0.05, 0.2)
+SWEEP = (0.0, 0.001, 0.01, 0.05, 0.2)
+PROFILES = {"clean": (0.0,), "mild": (0.01,), "rough": (0.05,), "brutal": (0.2,), "sweep": SWEEP}
+"""Fault rates: the share of all places where a fault could strike at which one does."""
+
 RUN_TICKS = 2_400
 """One history: longer ones only repeat themselves, and a shrunk one should be short."""
 
 FLOORS = {
-    "fills": 200_000,
+    "fills": 150_000,
     "outcome unknown": 3_000,
     "outcome refused": 300,
     "outcome denied_locally": 50,
@@ -56,50 +61,36 @@ PAIRS = 30
 """Different (order state × event) pairs that any sweep must have met."""
 
 
+class Timed(NamedTuple):
+    result: Result
+    cpu_s: float
+
+
 def simulate(seed: int, rate: float, ticks: int, replay: frozenset[str] | None = None) -> Result:
     """One history from its beginning. The same arguments give the same digest."""
-    with tempfile.TemporaryDirectory(prefix="dora-sim-") as folder:
-        return World(seed, rate, Path(folder), replay).run(ticks)
+    return Case(seed, rate, ticks, replay).run()
 
 
-def sweep(seed: int, ticks: int, rates: Sequence[float] = RATES) -> list[Result]:
-    """Histories of at most `RUN_TICKS`, every rate in turn; it ends at the first violation."""
-    results: list[Result] = []
-    left = ticks
-    while left > 0:
-        number = len(results)
-        result = simulate(seed + number, rates[number % len(rates)], min(RUN_TICKS, max(left, 1_000)))
-        results.append(result)
-        left -= result.ticks
-        if result.violations:
-            break
-    return results
+def plan(seed: int, ticks: int, rates: Sequence[float] = SWEEP) -> list[Case]:
+    """Histories of `RUN_TICKS`, every rate in turn, as many as it takes for so many ticks."""
+    return [Case(seed + at, rates[at % len(rates)], RUN_TICKS) for at in range(-(-ticks // RUN_TICKS))]
 
 
-def shrink(result: Result, tries: int = 150) -> tuple[str, ...]:
-    """The fewest fault keys found that still break the same invariant (ddmin): a part that is not needed goes."""
-    wanted = result.violations[0].invariant
-
-    def fails(keys: Sequence[str]) -> bool:
-        again = simulate(result.seed, result.rate, result.ticks + 50, frozenset(keys))
-        return any(v.invariant == wanted for v in again.violations)
-
-    keys, parts = list(result.keys), 2
-    while len(keys) > 1 and tries > 0:
-        size = -(-len(keys) // parts)
-        for at in range(0, len(keys), size):
-            tries -= 1
-            rest = keys[:at] + keys[at + size :]
-            if fails(rest):
-                keys, parts = rest, max(parts - 1, 2)
+def sweep(cases: Sequence[Case], jobs: int = 1) -> list[Timed]:
+    """The cases in their order, on so many processes; nothing is begun after the first violation."""
+    found: list[Timed] = []
+    with ProcessPoolExecutor(jobs) as pool:
+        for at in range(0, len(cases), 4 * jobs):
+            found += pool.map(timed, cases[at : at + 4 * jobs])
+            if any(one.result.violations for one in found):
                 break
-            if tries <= 0:
-                break
-        else:
-            if size == 1:
-                break
-            parts = min(parts * 2, len(keys))
-    return tuple(keys)
+    return found
+
+
+def timed(case: Case) -> Timed:
+    begun = time.process_time()
+    result = case.run()
+    return Timed(result, time.process_time() - begun)
 
 
 def total(results: Iterable[Result]) -> tuple[Counter[str], Counter[str], set[tuple[str, str]]]:
@@ -130,53 +121,68 @@ def shortfalls(results: Sequence[Result]) -> list[str]:
 
 
 def describe(result: Result, tries: int = 150) -> str:
-    """A failure as it is reported: seed, rate, tick, invariant, shrunk fault keys, the last records."""
+    """A failure as it is reported: what broke, the shrunk case as a regression, the last records."""
     first = result.violations[0]
-    keys = shrink(result, tries)
+    case = shrink(result, tries)
     head = (
         f"seed {result.seed}, rate {result.rate:g}, tick {result.ticks}, {first.at_ms} ms: "
         f"{first.invariant}: {first.text}"
     )
     found = [
         head,
-        f"{len(keys)} of {len(result.keys)} fault keys:",
-        *keys,
+        f"{len(case.keys or ())} of {len(result.keys)} fault keys are needed:",
+        json.dumps(case.store(commit(), first.invariant)),
         "the last records:",
         *result.records,
     ]
     return "\n  ".join(found)
 
 
+def commit() -> str:
+    told = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return told.stdout.strip()
+
+
+def report(profile: str, seed: int, jobs: int, found: Sequence[Timed]) -> dict[str, object]:
+    """The one line of a run: what was run and what it saw. Counts are also given per 1e6 ticks."""
+    results = [one.result for one in found]
+    counts, faults, pairs = total(results)
+    ticks = sum(result.ticks for result in results)
+    return {
+        "commit": commit(),
+        "seed": seed,
+        "profile": profile,
+        "rates": PROFILES[profile],
+        "jobs": jobs,
+        "runs": len(results),
+        "ticks": ticks,
+        "virtual_h": round(sum(result.virtual_s for result in results) / 3_600, 1),
+        "ticks_per_cpu_s": round(ticks / sum(one.cpu_s for one in found)),
+        "violations": sum(len(result.violations) for result in results),
+        "counts": dict(sorted(counts.items())),
+        "per_1e6_ticks": {name: counts[name] * 1_000_000 // ticks for name in FLOORS},
+        "floors": FLOORS,
+        "pairs": len(pairs),
+        "faults": dict(sorted(faults.items())),
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make sim", description=__doc__)
     parser.add_argument("--ticks", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, help="one fault rate instead of the sweep")
+    parser.add_argument("--profile", choices=PROFILES, default="sweep")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--tries", type=int, default=150, help="runs that shrinking a failure may take")
     options = parser.parse_args(arguments)
-    rates = RATES if options.rate is None else (options.rate,)
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    begun = time.process_time()
-    results = sweep(options.seed, options.ticks, rates)
-    took = time.process_time() - begun
-    counts, faults, pairs = total(results)
-    ticks = sum(result.ticks for result in results)
-    report = {
-        "commit": commit.stdout.strip(),
-        "seed": options.seed,
-        "rates": rates,
-        "ticks": ticks,
-        "virtual_h": round(sum(result.virtual_s for result in results) / 3_600, 1),
-        "ticks_per_cpu_s": round(ticks / took),
-        **dict(sorted(counts.items())),
-        "pairs": len(pairs),
-        "faults": dict(sorted(faults.items())),
-    }
-    sys.stdout.write(json.dumps(report) + "\n")
-    broken = [result for result in results if result.violations]
-    problems = [describe(result) for result in broken]
-    if not broken and options.rate is None:
+    found = sweep(plan(options.seed, options.ticks, PROFILES[options.profile]), options.jobs)
+    results = [one.result for one in found]
+    sys.stdout.write(json.dumps(report(options.profile, options.seed, options.jobs, found)) + "\n")
+    sys.stdout.flush()
+    problems = [describe(result, options.tries) for result in results if result.violations]
+    if not problems and options.profile == "sweep":
         problems = shortfalls(results)
     sys.stdout.writelines(f"{problem}\n" for problem in problems)
     return 1 if problems else 0

@@ -31,6 +31,7 @@ class Tables:
         self.keys = {prefix + t.suffix: (t.hash_key, *([t.range_key] if t.range_key else [])) for t in TABLES}
         self.items: dict[str, dict[Key, Item]] = {name: {} for name in self.keys}
         self.writes = 0
+        self._written_ms: dict[tuple[str, Key], int] = {}
         self._old: dict[tuple[str, Key], list[tuple[int, Item]]] = {}
 
     def key(self, table: str, item: Mapping[str, Any]) -> Key:
@@ -52,8 +53,13 @@ class Tables:
                     return dict(item)
         return dict(now)
 
+    def written_ms(self, table: str, key: Item) -> int:
+        """When the item was last written."""
+        return self._written_ms.get((table, self.key(table, key)), 0)
+
     def _set(self, table: str, key: Key, item: Item, now_ms: int) -> None:
         self.writes += 1
+        self._written_ms[table, key] = now_ms
         old = self._old.setdefault((table, key), [])
         old.append((now_ms, self.items[table].get(key, {})))
         while old[0][0] < now_ms - STALE_MS:
@@ -67,8 +73,19 @@ class Tables:
 class TableClient:
     """``call`` runs one API call: it may wait, fail, and does not do what it is given, or does it and fails."""
 
-    def __init__(self, tables: Tables, call: Callable[[str, Call], Wire], now_ms: Callable[[], int]) -> None:
-        self.meta = SimpleNamespace(endpoint_url="memory")
+    def __init__(
+        self,
+        tables: Tables,
+        call: Callable[[str, Call], Wire],
+        now_ms: Callable[[], int],
+        attempts: int = 1,
+        patience_ms: int = 2_000,
+    ) -> None:
+        """``attempts`` and ``patience_ms`` (of one attempt) are what ``call`` keeps to."""
+        config = SimpleNamespace(
+            retries={"total_max_attempts": attempts}, connect_timeout=0, read_timeout=patience_ms / 1_000
+        )
+        self.meta = SimpleNamespace(endpoint_url="memory", config=config)
         self._tables = tables
         self._call = call
         self._now_ms = now_ms

@@ -3,20 +3,23 @@
 ``make sim`` runs longer ones.
 """
 
-from pathlib import Path
+import os
+from typing import Any
 
 import pytest
 
-from tests.sim.run import PAIRS, describe, shortfalls, simulate, sweep, total
-from tests.sim.world import World
+from tests.sim.run import PAIRS, describe, plan, shortfalls, simulate, sweep, total
+from tests.sim.shrink import Case, regressions
 
-TICKS = 12_000
+TICKS = int(os.environ.get("SIM_TICKS", "24000"))
+"""CI has the whole short form: SIM_TICKS=100000."""
+
 SEED = 11
 
 
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(600)
 def test_no_invariant_breaks_over_the_sweep_of_fault_rates_and_enough_was_seen() -> None:
-    results = sweep(SEED, TICKS)
+    results = [one.result for one in sweep(plan(SEED, TICKS), os.cpu_count() or 1)]
     assert not [describe(result, tries=20) for result in results if result.violations]
     assert sum(result.ticks for result in results) >= TICKS
     assert not shortfalls(results)
@@ -40,7 +43,14 @@ def test_the_keys_of_a_run_replay_it() -> None:
     assert simulate(7, 0.05, 600, frozenset(wild.keys)).digest == wild.digest
 
 
-def test_a_sweep_that_saw_nothing_is_not_a_pass(tmp_path: Path) -> None:
-    quiet = World(1, 0.0, tmp_path).run(300)
+def test_a_sweep_that_saw_nothing_is_not_a_pass() -> None:
+    quiet = simulate(1, 0.0, 300)
     assert not quiet.violations
     assert any("killed" in text or "halts" in text for text in shortfalls([quiet] * 40))
+
+
+@pytest.mark.parametrize(
+    "stored", regressions(), ids=lambda stored: f"{stored['invariant']}-{stored['seed']}"
+)
+def test_a_failure_that_was_mended_stays_mended(stored: dict[str, Any]) -> None:
+    assert not Case.load(stored).run().violations

@@ -1,4 +1,4 @@
-"""Everything around the bot: exchange, network, disk, operator, supervisor; faults come and go in cycles.
+"""Everything around the bot: exchange, network, tables, machines, operator; faults come and go in cycles.
 
 A cycle is a rough part and a calm one. In the calm part no fault strikes: the bot must come back to quoting (the
 liveness of FAULTS section 2), then trading stands still and its ledger must equal the exchange's.
@@ -6,17 +6,21 @@ liveness of FAULTS section 2), then trading stands still and its ledger must equ
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
-from dora_bot.errors import DoraError
-from dora_bot.models import Outcome
-from tests.sim.client import Network
+from dora_bot.state_store import StateStore
+from dora_bot.tick_report import TickReport
+from tests.sim.client import Flight
 from tests.sim.faults import Faults
+from tests.sim.host import Host
 from tests.sim.judge import Judge, Violation
-from tests.sim.kernel import Kernel, Killed, SimClock
+from tests.sim.kernel import Kernel, Killed
 from tests.sim.life import Life
-from tests.sim.stores import TICKERS, SimConfigStore, SimJournal, SimLatch
+from tests.sim.stores import TICKERS, configured
+from tests.sim.tables import SimDynamo, TableClient
 from tests.sim.venue import Venue
 
 ROUGH_MS = 300_000
@@ -25,9 +29,23 @@ MEASURE_MS = 60_000
 STILL_MS = 25_000
 QUOTED_SHARE = 0.9
 OPERATOR_MS = 20_000
+STUCK_MS = 600_000
+TERM_MS = 30_000
+PAUSE_MS = 40_000
+"""The longest that a process stands still, as a machine does that is moved or swaps."""
+
 KILL_WEIGHT = 0.02
 RAISE_WEIGHT = 0.01
+PAUSE_WEIGHT = 0.005
+TERM_WEIGHT = 0.5
+TWIN_SHARE = 0.3
+"""How many of the runs have a second instance."""
+
+ACTORS = ("twin", *(f"flow {ticker}" for ticker in TICKERS))
+"""What may be left out of a world to make a failure smaller."""
+
 BOOK_CHECK_TICKS = 7
+EXPOSING = frozenset({"create", "amend"})
 
 
 class Unexpected(Exception):  # noqa: N818  (the defect that nobody foresaw)
@@ -50,22 +68,33 @@ class Result:
 
 
 class World:
-    def __init__(self, seed: int, rate: float, folder: Path, replay: frozenset[str] | None = None) -> None:
+    unexpected = Unexpected
+
+    def __init__(
+        self,
+        seed: int,
+        rate: float,
+        folder: Path,
+        replay: frozenset[str] | None = None,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        """``replay``: exactly these faults strike; ``without``: actors that are left out, see `ACTORS`."""
+        self.folder = folder
         self.kernel = Kernel()
-        self.clock = SimClock(self.kernel)
         self.faults = Faults(seed, rate, replay)
-        self.journal = SimJournal()
-        self.latch = SimLatch(folder / "halts.jsonl")
-        self.config = SimConfigStore()
+        self.tables = configured()
         self.venue = Venue(self.kernel, self.faults)
-        cap_e6 = int(self.config.limits["max_total_exposure"]) * 1_000_000
-        self.judge = Judge(self.venue, self.journal, self.latch, cap_e6)
-        self.network = Network(
-            self.kernel, self.venue, self.faults, self.judge.on_send, self._on_outcome, self.on_port
-        )
-        self.judge.network = self.network
+        self.flights: list[Flight] = []
+        self.counts: Counter[str] = Counter()
+        self.hidden: dict[str, int] = {}
+        twin = self.faults.share("twin") < TWIN_SHARE and "twin" not in without
+        names = ["a", "b"] if twin else ["a"]
+        self.hosts = [Host(self, name) for name in names]
+        for flow, ticker in zip(self.venue.flows, TICKERS, strict=True):
+            flow.running = f"flow {ticker}" not in without
+        self._trading = [flow for flow in self.venue.flows if flow.running]
+        self.judge = Judge(self.venue, self.tables, self.hosts, self.flights)
         self.venue.watchers.append(self.judge.on_events)
-        self.life: Life | None = None
         self.ticks = 0
         self.calls = 0
         self.problems: Counter[str] = Counter()
@@ -76,37 +105,32 @@ class World:
             self.judge.halt_bound_ms = 5_000
         self.kernel.at(ROUGH_MS, self._calm)
         self.kernel.at(OPERATOR_MS, self._operate)
+        self.kernel.at(TERM_MS, self._ask_to_stop)
+        for host in self.hosts:
+            self.kernel.at(0, host.start)
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────
 
     def run(self, ticks: int) -> Result:
         """Live, die and live again until so many ticks are done or an invariant is broken."""
         self._target = ticks
-        lives = 0
-        while not self._over():
-            lives += 1
-            self.kernel.main.killed = False
-            self.judge.forget_life()
-            self.judge.note("start", f"life {lives}")
-            self.life = Life(self, lives)
-            try:
-                self.life.run(self._over)
-            except Killed:
-                self.judge.counts["killed"] += 1
-            except (DoraError, Unexpected) as error:
-                self.judge.counts["start refused"] += 1
-                self.judge.note("start", f"refused: {error}")
-            self.kernel.main.killed = False
-            self.life.die()
-            down_ms = 2_000 + int(10_000 * self.faults.share(f"down/life={lives}"))
-            self.kernel.sleep_until(self.kernel.now_ms + down_ms)
-        self.judge.counts["restarts"] = lives - 1
-        self.judge.counts["halts"] = len(self.latch.raised)
-        self.judge.counts["resumes"] = self.latch.resumed
+        with redirect_stdout(StringIO()):  # what a process prints when it ends
+            self.kernel.run(lambda: self.over)
+            self.judge.closed = True
+            for life in self.lives:
+                self.kernel.kill(life.process)
+            self.kernel.run(lambda: not self.lives)
+        self.judge.counts["halts"] = sum(len(host.latch.raised) for host in self.hosts)
+        self.judge.counts["resumes"] = sum(host.latch.resumed for host in self.hosts)
         return self._result()
 
-    def _over(self) -> bool:
+    @property
+    def over(self) -> bool:
         return self.ticks >= self._target or bool(self.judge.violations)
+
+    @property
+    def lives(self) -> list[Life]:
+        return [host.life for host in self.hosts if host.life is not None]
 
     def _result(self) -> Result:
         faults, judge = self.faults, self.judge
@@ -124,36 +148,56 @@ class World:
             virtual_s=self.kernel.now_ms // 1_000,
         )
 
+    def number(self, name: str) -> int:
+        self.counts[name] += 1
+        return self.counts[name]
+
     # ── what the parts report ───────────────────────────────────────────────────────────────────
 
-    def on_port(self, name: str) -> None:
-        """Any call into a port may be the last one of the process, or raise what nobody expects."""
+    def on_port(self, host: Host, name: str) -> None:
+        """Any call into a port may be the last one of the process, raise what nobody expects, or be slept through."""
+        life = host.life
+        if life is None or life.process.dead:
+            raise Killed
         self.calls += 1
         if self.faults.strike(f"kill/{name}={self.calls}", ("process",), KILL_WEIGHT):
-            assert self.life is not None
-            self.judge.note("kill", name)
-            self.kernel.kill(self.life.actors)
+            self.judge.note("kill", f"{host.name} {name}")
+            self.kernel.kill(life.process)
             raise Killed
         if self.faults.strike(f"raise/{name}={self.calls}", ("exception",), RAISE_WEIGHT):
             raise Unexpected(name)
+        place = f"pause/{name}={self.calls}"
+        # Between the look at the lease and the first byte no process can be kept from being stopped: not there.
+        if name not in EXPOSING and self.faults.strike(place, ("process",), PAUSE_WEIGHT):
+            until_ms = self.kernel.now_ms + int(PAUSE_MS * self.faults.share(f"{place}/ms"))
+            self.judge.note("pause", f"{host.name} {name} until {until_ms}")
+            life.process.paused_until_ms = until_ms
+            self.kernel.sleep_until(until_ms)
 
     def on_problem(self, job: str, error: Exception) -> None:
         self.problems[f"{job} {type(error).__name__}"] += 1
 
-    def on_tick(self, life: Life) -> None:
+    def on_start(self, life: Life) -> None:
+        self.judge.on_start(life)
+
+    def on_end(self, life: Life, why: str) -> None:
+        self.judge.on_end(life, why)
+
+    def on_tick(self, life: Life, _report: TickReport) -> None:
+        if life.process.dead:
+            raise Killed
+        state, feed = life.state, life.feed
+        assert state is not None
+        assert feed is not None
         self.ticks += 1
-        state = life.bot.state
         self.judge.on_tick(state)
         if self.ticks % BOOK_CHECK_TICKS == 0 and life.inbox.empty:
-            self.judge.check_book(state, life.feed)
+            self.judge.check_book(state, feed)
+        if self.over:
+            self.kernel.look()
         if self._measuring:
             for ticker in TICKERS:
                 self._measured[ticker, self.judge.quoted(ticker)] += 1
-
-    def _on_outcome(self, outcome: Outcome) -> None:
-        assert self.life is not None
-        order = self.life.bot.state.orders.find(outcome.action.client_order_id, "")
-        self.judge.on_outcome(outcome, order)
 
     # ── the cycle ───────────────────────────────────────────────────────────────────────────────
 
@@ -183,21 +227,39 @@ class World:
         self._in(STILL_MS, self._compare)
 
     def _compare(self) -> None:
-        assert self.life is not None
-        self.judge.check_ledger(self.life.bot.state)
-        for flow in self.venue.flows:
+        self.judge.check_ledger([life for life in self.lives if life.ticking])
+        for flow in self._trading:
             flow.running = True
         self.faults.armed = True
         self.judge.note("phase", "rough")
         self._in(ROUGH_MS, self._calm)
 
+    # ── people ──────────────────────────────────────────────────────────────────────────────────
+
     def _operate(self) -> None:
         """Every 20 s a person looks: halts are resumed by their ids, a process with a dead thread is restarted."""
         self._in(OPERATOR_MS, self._operate)
-        if self.latch.halts:
-            self.judge.note("operator", f"resumes {list(self.latch.halts)}")
-            self.latch.resume_all(self.clock.now())
-        if self.life is not None and self.life.dead_thread and self.life.actors:
-            self.life.dead_thread = ""
-            self.judge.note("operator", "restarts")
-            self.kernel.kill(self.life.actors)
+        if self.kernel.now_ms > STUCK_MS + 10 * 500 * self._target:
+            self.judge.broken("L03", f"{self.ticks} ticks in {self.kernel.now_ms} ms")
+        now = self.hosts[0].operator_now()
+        if any(host.latch.halts for host in self.hosts):
+            for host in self.hosts:
+                told = [f"{halt.halt_id}: {halt.reason}" for halt in host.latch.halts.values()]
+                self.judge.note("operator", f"resumes {told} on {host.name}")
+                host.latch.resume_all(now)
+            db = SimDynamo(TableClient(self.tables, lambda _, act: act(), lambda: self.kernel.now_ms))
+            StateStore(db).set_halts(())
+        for life in self.lives:
+            if life.dead_thread:
+                self.judge.note("operator", f"restarts {life.host.name}: {life.dead_thread} died")
+                self.kernel.kill(life.process)
+
+    def _ask_to_stop(self) -> None:
+        """Now and then the system asks a process to end, as at every deployment."""
+        self._in(TERM_MS, self._ask_to_stop)
+        for life in self.lives:
+            place = f"term/{life.host.name}={self.kernel.now_ms}"
+            if not life.signals.received and self.faults.strike(place, ("signal",), TERM_WEIGHT):
+                self.judge.note("signal", f"{life.host.name} SIGTERM")
+                life.signals.received = "SIGTERM"
+                life.asked_ms = self.kernel.now_ms
