@@ -2,14 +2,14 @@
 
 import sys
 
-from tests.sim.run import shortfalls, sweep
+from tests.sim.run import plan, shortfalls, sweep
 
 TICKS = 12_000
 SEED = 3
 
 
 def main() -> int:
-    results = sweep(SEED, TICKS)
+    results = [one.result for one in sweep(plan(SEED, TICKS))]
     broken = [violation for result in results for violation in result.violations]
     for violation in broken:
         sys.stdout.write(f"{violation}\n")
