@@ -140,6 +140,9 @@ class GroupsChanged:
 # ── events from the slow threads ────────────────────────────────────────────────────────────────
 
 
+OPERATOR = "operator"
+"""Who raised a halt that a person asked for."""
+
 CANCEL_ALL_TAIL_MS = 60_000
 """The exchange may also cancel what is placed within this time after a cancel-all."""
 

@@ -103,7 +103,7 @@ class Bot:
                 result = self.reconciler.apply(event, self.state, now)
                 self.telemetry.emit(result)
                 if result.halt_reason:
-                    self.raise_halt(result.halt_reason, "reconcile", now)
+                    self.raise_halt(result.halt_reason, result.halt_evidence or "reconcile", now)
             elif isinstance(event, AccountLimits):
                 self.budget.resize(event)
             elif isinstance(event, WriteAnswered):

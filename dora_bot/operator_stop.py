@@ -16,7 +16,7 @@ from dora_bot.clock import SystemClock
 from dora_bot.config import Settings
 from dora_bot.dynamo import ConditionFailed, Dynamo
 from dora_bot.errors import DoraError, StoreError, Usage
-from dora_bot.events import HaltsChanged
+from dora_bot.events import OPERATOR, HaltsChanged
 from dora_bot.exchange_access import connect_client, connect_transport, load_signer
 from dora_bot.flatten import Flattener
 from dora_bot.halts import HaltFile
@@ -40,7 +40,6 @@ _Taken = Callable[[Sequence[Halt], Instant], HaltsChanged]
 """The halts that stand in DynamoDB → those in force, see `HaltFile.take`."""
 
 _TELL_TRIES: Final = 5
-_OPERATOR: Final = "operator"
 _WORDS: Final = {Hold.PAUSED: "paused", Hold.REDUCE_ONLY: "reduce only"}
 
 
@@ -175,7 +174,7 @@ def _hold(settings: Settings, reason: str, hold: Hold, scope: str = "") -> _Held
     """Latch it. A milder halt of the same reason must not be taken for this one, so the hold is part of its text."""
     told = reason if hold is Hold.HALTED else f"{_WORDS[hold]}{f' in {scope}' if scope else ''}: {reason}"
     now, file = SystemClock().now(), _halt_file(settings)
-    in_force = file.take([Halt("", told, now.exchange_ms, _OPERATOR, "by command", hold, scope)], now)
+    in_force = file.take([Halt("", told, now.exchange_ms, OPERATOR, "by command", hold, scope)], now)
     latched = next(halt for halt in in_force.halts if halt.reason == told)
     where = settings.state_dir.absolute()
     if not file.refusal:

@@ -24,6 +24,7 @@ from dora_bot.state_store import Published, StateStore
 from dora_bot.status import Surroundings
 from dora_bot.telemetry import Telemetry
 from dora_bot.threads import Threads
+from dora_bot.units import money_text
 from dora_bot.write_budget import SAFE_SHARE
 
 
@@ -101,6 +102,15 @@ class Parts:
             last_fill_ms=max((f.time_ms for f in list(self.telemetry.scores.last_fills)), default=0),
         )
 
+    def cash(self) -> dict[str, object]:
+        """The account's cash as last read, in all and by shard, and how far our books are from it."""
+        balance, off_e6 = self.risk.balance, self.bot.reconciler.cash.difference_e6
+        return {
+            "balance": money_text(balance.total_e6),
+            "by_shard": {str(shard): money_text(amount) for shard, amount in balance.by_shard_e6},
+            "difference": "" if off_e6 is None else money_text(off_e6),
+        }
+
     def feed_kind(self) -> str:
         """``ws`` while the socket is up; ``rest`` where polling is the feed or stands in for it."""
         socket = self.socket
@@ -134,5 +144,6 @@ class Parts:
                 "risk_reads": self.risk.reads,
             },
             queue=self.keeper.queue,
+            cash=self.cash(),
             dynamodb={"write_units": self.db.meter.write_units, "read_units": self.db.meter.read_units},
         )

@@ -7,7 +7,9 @@ looked at before fills, so that an adopted order's missed fills are booked exact
 from dataclasses import dataclass, field
 
 from dora_bot import own_orders
-from dora_bot.events import AccountRead
+from dora_bot.accounting import cash_e6
+from dora_bot.cash_check import CashCheck
+from dora_bot.events import OPERATOR, AccountRead
 from dora_bot.models import ExchangeOrder, Instant
 from dora_bot.state_manager import StateManager
 from dora_bot.units import count_text
@@ -29,6 +31,7 @@ class Reconciled:
     foreign_orders: tuple[ExchangeOrder, ...] = ()
     mismatches: tuple[str, ...] = ()
     halt_reason: str = ""
+    halt_evidence: str = ""
 
 
 @dataclass(slots=True)
@@ -39,16 +42,29 @@ class Reconciler:
     _unmet: set[str] = field(default_factory=set)
     """Markets in which we and the exchange have not agreed since the start: nothing may be risked before (FAULTS I35)."""
     last_as_of_ms: int = 0
+    cash: CashCheck = field(default_factory=CashCheck)
 
     def apply(self, read: AccountRead, state: StateManager, now: Instant) -> Reconciled:
         adopted, foreign = self._orders(read, state, now)
         fills = sum(state.book_fill(fill, now) for fill in read.fills)
         settled = sum(state.book_settlement(settlement) for settlement in read.settlements)
         mismatches, halt = self._positions(read, state, now)
+        evidence = self._cash(read, state, now)
         state.orders.bury(now)
         state.reopening.on_account(read)
         self.last_as_of_ms = max(self.last_as_of_ms, read.as_of_ms)
-        return Reconciled(adopted, fills, settled, foreign, mismatches, halt)
+        halt = halt or ("cash differs from the books" if evidence else "")
+        return Reconciled(adopted, fills, settled, foreign, mismatches, halt, evidence)
+
+    def _cash(self, read: AccountRead, state: StateManager, now: Instant) -> str:
+        """Why the account's cash cannot be, empty if it can."""
+        if state.halts.resumed_ms:
+            self.cash.accept(state.halts.resumed_ms)
+        if any(halt.raised_by == OPERATOR for halt in state.halts.stops):
+            self.cash.accept()  # people are at work: a deposit, a withdrawal
+            return ""
+        booked_e6 = sum(cash_e6(position) for position in state.positions.values())
+        return self.cash.breach(read.balance, booked_e6, now.mono_ms)
 
     def _orders(
         self, read: AccountRead, state: StateManager, now: Instant

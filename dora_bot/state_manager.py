@@ -83,7 +83,7 @@ class StateManager:
         self._configs: dict[str, MarketConfig] = {}
         self._global: GlobalConfig | None = None
         self._status = ExchangeStatus(active=True, trading=True)
-        self._halts = HaltsChanged(())
+        self.halts = HaltsChanged(())
         self._refusals = Refusals()
         self._doubted: dict[str, str] = {}
         self._feed_up = False
@@ -168,7 +168,7 @@ class StateManager:
         self.reopening.on_status(event.status, now)
 
     def _on_halts(self, event: HaltsChanged, _now: Instant) -> None:
-        self._halts = event
+        self.halts = event
 
     def _on_lifecycle(self, event: LifecycleSeen, _now: Instant) -> None:
         market = self._markets.get(event.ticker)
@@ -281,14 +281,14 @@ class StateManager:
         equity = valuation.banked_e6(self.positions) + sum(self._unrealised(t) for t in self.positions)
         self._day = self._day.rolled(valuation.utc_date(now.exchange_ms), equity)
         if all(self._marked(t) for t, p in self.positions.items() if p.net_e2):
-            self._peak = valuation.risen(self._peak, equity, self._halts.resumed_ms, now.exchange_ms)
+            self._peak = valuation.risen(self._peak, equity, self.halts.resumed_ms, now.exchange_ms)
         return View(
             now=now,
             markets=views,
             global_config=self._global,
             status=self._status,
-            halts=self._halts.halts,
-            closed=self.reopening.objection(now) or self._halts.tail(now.exchange_ms),
+            halts=self.halts.halts,
+            closed=self.reopening.objection(now) or self.halts.tail(now.exchange_ms),
             feed_up=self._feed_up,
             exposure_e6=sum(losses_e6(views.values()).values()),
             equity_e6=equity,
@@ -363,7 +363,7 @@ class StateManager:
     def _reduce_only(self, market: Market) -> str:
         """Why this market may only get smaller; empty if it may be quoted as the whole bot may."""
         outdated = "its config item is not valid" if market.ticker in self._outdated else ""
-        return self._halts.reason_in(market, Hold.REDUCE_ONLY) or outdated
+        return self.halts.reason_in(market, Hold.REDUCE_ONLY) or outdated
 
     def _on_hold(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> str:
         """Why no exposure may be written for this market now, though what rests may stay."""
@@ -374,7 +374,7 @@ class StateManager:
 
     def _frozen(self, market: Market, now: Instant) -> str:
         """Why nothing of ours may rest in this market now."""
-        held = self._halts.reason_in(market, Hold.PAUSED, Hold.HALTED) or self.groups.objection(
+        held = self.halts.reason_in(market, Hold.PAUSED, Hold.HALTED) or self.groups.objection(
             market.exchange_index
         )
         if held:

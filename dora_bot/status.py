@@ -31,6 +31,7 @@ class Surroundings:
     calls: Mapping[str, int] = field(default_factory=dict)
     queue: Mapping[str, int] = field(default_factory=dict)
     dynamodb: Mapping[str, float] = field(default_factory=dict)
+    cash: Mapping[str, Any] = field(default_factory=dict)
 
 
 def status(view: View, scores: Scoreboard, around: Surroundings) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def status(view: View, scores: Scoreboard, around: Surroundings) -> dict[str, An
         "tick_ms": _spread(scores.tick_ms),
         "reaction_ms": _spread(scores.reaction_ms),
         "dynamodb": dict(around.dynamodb),
+        "cash": dict(around.cash),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dora_bot.events import AccountRead, CatalogChanged, FillSeen, OrderSeen
+from dora_bot.events import AccountRead, CatalogChanged, FillSeen, HaltsChanged, OrderSeen
 from dora_bot.models import (
     Amend,
     Balance,
@@ -13,6 +13,7 @@ from dora_bot.models import (
     ExchangeOrder,
     ExchangePosition,
     Fill,
+    Hold,
     Instant,
     Outcome,
     OutcomeKind,
@@ -25,7 +26,7 @@ from dora_bot.own_orders import OrderState
 from dora_bot.reconcile import MISMATCH_HALT_MS, Reconciled, Reconciler
 from dora_bot.state_manager import Restored, StateManager
 from dora_bot.views import ConfigChanged, MarketView
-from tests.fakes.core import NOW, T, config, later, limits, market
+from tests.fakes.core import NOW, T, config, halt, later, limits, market
 from tests.fakes.manual_clock import NOON_MS
 
 PLACE = Place("b-1", T, Side.BID, 4_100, 1_000, NOON_MS + 50_000, 0)
@@ -314,3 +315,33 @@ def test_a_read_does_not_take_an_order_that_was_sent_after_it_for_gone() -> None
     at = later(700)
     Reconciler().apply(read(at, as_of_ms=NOW.exchange_ms + 20), state, at)
     assert seen(state).orders[0].state is OrderState.RESTING
+
+
+# ── cash ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cash_reads(reconciler: Reconciler, state: StateManager, at_s: range, dollars: int) -> list[str]:
+    """The halts that reads every five seconds with this balance ask for."""
+    told_ = [apply(state, at * 1_000, reconciler, balance=Balance(dollars * 1_000_000)) for at in at_s]
+    return [result.halt_reason for result in told_ if result.halt_reason]
+
+
+def test_cash_that_moved_without_a_booking_halts_and_lifting_the_halt_accepts_it() -> None:
+    state, reconciler = manager(), Reconciler()
+    assert cash_reads(reconciler, state, range(0, 30, 5), 100) == []
+    asked = cash_reads(reconciler, state, range(30, 120, 5), 90)
+    assert set(asked) == {"cash differs from the books"}
+    state.apply(HaltsChanged((), resumed_ms=later(120_000).exchange_ms), later(120_000))
+    assert cash_reads(reconciler, state, range(120, 400, 5), 90) == []
+    assert cash_reads(reconciler, state, range(400, 500, 5), 100) != []
+
+
+def test_cash_may_move_while_an_operator_has_paused() -> None:
+    state, reconciler = manager(), Reconciler()
+    assert cash_reads(reconciler, state, range(0, 30, 5), 100) == []
+    state.apply(
+        HaltsChanged((replace(halt("deposit", hold=Hold.PAUSED), raised_by="operator"),)), later(30_000)
+    )
+    assert cash_reads(reconciler, state, range(30, 200, 5), 350) == []
+    state.apply(HaltsChanged(()), later(200_000))
+    assert cash_reads(reconciler, state, range(200, 400, 5), 350) == []
