@@ -23,6 +23,7 @@ from dora_bot.events import HaltsChanged, WriteAnswered
 from dora_bot.exchange_access import connect_client, connect_transport, feed_settings, load_signer
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.execution import Executor
+from dora_bot.exit_codes import ExitCode
 from dora_bot.gate import ExposureGate
 from dora_bot.halts import HaltFile
 from dora_bot.http_transport import HttpTransport
@@ -112,7 +113,13 @@ class Base:
 def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> int:
     """Build, start, run and stop the bot. Returns the exit code; raises `DoraError` if it cannot start."""
     with ExitStack() as stack:
-        return assemble(_base(settings, stack, signals), options, signals).run()
+        try:
+            base = _base(settings, stack, signals, stand_by=options.standby)
+        except LeaseLost:
+            if options.standby and signals.received:
+                return ExitCode.DONE  # it only stood by
+            raise
+        return assemble(base, options, signals).run()
 
 
 def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
@@ -156,7 +163,7 @@ def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
     return Runtime(parts, base.settings, options, signals)
 
 
-def _base(settings: Settings, stack: ExitStack, signals: StopSignals) -> Base:
+def _base(settings: Settings, stack: ExitStack, signals: StopSignals, *, stand_by: bool) -> Base:
     """In the order in which a start can fail: key and settings, lock, exchange, tables, lease."""
     signer = load_signer(settings)
     ceilings = read_ceilings(settings)
@@ -169,9 +176,11 @@ def _base(settings: Settings, stack: ExitStack, signals: StopSignals) -> Base:
     journal = stack.enter_context(SqliteJournal(state_dir.journal_path))
     hasty = Dynamo.connect(db.prefix, attempts=1, connect_s=0.5, read_s=0.5, meter=db.meter)
     lease = Lease(hasty, settings.env, state_dir.instance_id, fence_floor=journal.fence())
-    acquire(lease, journal, clock, signals)
     telemetry = Telemetry(state_dir.path)
     stack.callback(telemetry.close)
+    if stand_by:
+        telemetry.log.info("standing by until the lease is free", extra={"action": "standby"})
+    acquire(lease, journal, clock, signals, stand_by=stand_by)
     return Base(
         settings=settings,
         ceilings=ceilings,
@@ -270,13 +279,18 @@ def _client(settings: Settings, signer: Signer, clock: MeasuredClock, stack: Exi
     return client
 
 
-def acquire(lease: Lease, journal: SqliteJournal, clock: Clock, signals: StopSignals) -> None:
-    """Wait until the lease is ours. Raises `LeaseLost` if it stays somebody else's, `StoreError` if nobody answers."""
+def acquire(
+    lease: Lease, journal: SqliteJournal, clock: Clock, signals: StopSignals, *, stand_by: bool = False
+) -> None:
+    """Wait until the lease is ours. Raises `LeaseLost` if it stays somebody else's, `StoreError` if nobody answers.
+
+    ``stand_by``: for as long as it takes; only a signal ends it, by `LeaseLost`.
+    """
     give_up = clock.now().mono_ms + ACQUIRE_S * 1_000
-    while not _taken(lease, clock, give_up):
+    while not _taken(lease, clock, give_up, stand_by=stand_by):
         if signals.received:
             raise LeaseLost(f"stopped by {signals.received} while the lease was held by another instance")
-        if clock.now().mono_ms > give_up:
+        if clock.now().mono_ms > give_up and not stand_by:
             raise LeaseLost(
                 "the lease is held by another instance; stop that one, or wait for its term to end"
             )
@@ -284,12 +298,12 @@ def acquire(lease: Lease, journal: SqliteJournal, clock: Clock, signals: StopSig
     journal.remember_fence(lease.grip.fence)
 
 
-def _taken(lease: Lease, clock: Clock, give_up_mono_ms: int) -> bool:
+def _taken(lease: Lease, clock: Clock, give_up_mono_ms: int, *, stand_by: bool) -> bool:
     """One try; a table that does not answer in its half second is asked again until the patience ends."""
     try:
-        return lease.acquire(clock.now())
+        return lease.acquire(clock.now(), stand_by=stand_by)
     except StoreError:
-        if clock.now().mono_ms > give_up_mono_ms:
+        if clock.now().mono_ms > give_up_mono_ms and not stand_by:
             raise
         return False
 

@@ -172,6 +172,10 @@ def run(
     live: Annotated[bool, typer.Option("--live", help="Trade real money; needs DORA_ENV=live, too.")] = False,
     observe: Annotated[bool, typer.Option("--observe", help="Decide and log, but place no order.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One TickReport a line on stdout.")] = False,
+    standby: Annotated[
+        bool,
+        typer.Option("--standby", help="While another instance runs, wait and take over when it is gone."),
+    ] = False,
 ) -> int:
     """Run the bot. Ctrl-C and SIGTERM cancel every order, save everything and report."""
     settings = read_settings()
@@ -188,7 +192,9 @@ def run(
         from dora_bot.runtime import RunOptions  # noqa: PLC0415  (see the module docstring)
 
         socket = os.environ.get("NOTIFY_SOCKET", "")
-        options = RunOptions(seconds, ticks, observe=observe, json=json, notify_socket=socket)
+        options = RunOptions(
+            seconds, ticks, observe=observe, json=json, standby=standby, notify_socket=socket
+        )
         return run_bot(settings, options, signals)
 
 

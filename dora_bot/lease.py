@@ -64,12 +64,15 @@ class Lease:
         """How long the lease surely still holds, negative when it may be over. Local, no call."""
         return self._valid_until_ms - now.mono_ms if self._grip else -1
 
-    def acquire(self, now: Instant) -> bool:
+    def acquire(self, now: Instant, *, stand_by: bool = False) -> bool:
         """Try once. True: held. False: somebody else's, not yet watched for a whole term; try again in a second.
 
-        Raises `LeaseLost` as soon as the other is seen to be alive, `StoreError` if DynamoDB cannot be asked.
+        Raises `LeaseLost` as soon as the other is seen to be alive, unless ``stand_by``, and `StoreError` if DynamoDB
+        cannot be asked.
         """
         there = self._db.get(STATE, {"key": self._key})
+        if stand_by and self._watched is not None and self._watched[0] != there:
+            self._watched = None
         if not self._may_take(there, now):
             return False
         fence = max(scaled(there, "fence", 0) if there else 0, self._floor) + 1

@@ -42,13 +42,14 @@ SWITCH_S = 0.0005
 class RunOptions:
     """``seconds`` and ``ticks``: 0 = no limit. ``observe``: decide and log, send no order that adds exposure.
 
-    ``json``: one line a tick on stdout.
+    ``json``: one line a tick on stdout. ``standby``: wait for the lease as long as another instance holds it.
     """
 
     seconds: float = 0
     ticks: int = 0
     observe: bool = False
     json: bool = False
+    standby: bool = False
     notify_socket: str = ""
     """Where the service manager listens, see `service_manager`."""
 

@@ -149,3 +149,20 @@ def test_a_lost_reply_neither_loses_the_lease_nor_takes_it_twice(
     assert lease.margin_ms(clock.now()) == TERM_MS
     write_as_holder(db, lease)
     retrying.close()
+
+
+def test_one_that_stands_by_watches_on_while_the_holder_lives_and_takes_over_within_a_term_and_a_bit(
+    db: Dynamo,
+) -> None:
+    clock = ManualClock()
+    holder, heir = Lease(db, "paper", "holder"), Lease(db, "paper", "heir")
+    holder.acquire(clock.now())
+    died = clock.now().mono_ms
+    for _ in range(60):
+        assert not heir.acquire(clock.advance(1_000), stand_by=True)
+        holder.step(clock.now())
+        died = clock.now().mono_ms
+    while not heir.acquire(clock.advance(1_000), stand_by=True):
+        assert clock.now().mono_ms - died < 20_000
+    with pytest.raises(LeaseLost):
+        holder.step(clock.advance(RENEW_MS))
