@@ -27,6 +27,8 @@ TICKERS_PER_COMMAND = 100
 ANSWER_MS = 3_000
 """A snapshot or subscription not answered within this time is asked for again."""
 MAX_TRIES = 3
+MAX_KINDS = 64
+"""Kinds of frames told apart in `FeedSession.counts`."""
 _TERMINAL = frozenset({10, 25})
 _SNAPSHOT = "get_snapshot"
 
@@ -250,7 +252,7 @@ class FeedSession:
         return []
 
     def _on_error(self, frame: frames.ErrorFrame, now_ms: int) -> list[object]:
-        self.counts[f"error {frame.msg.code}"] += 1
+        self._tally(f"error {frame.msg.code}")
         subscription = self._subscriptions.get(frame.sid)
         reason = f"error {frame.msg.code}: {frame.msg.msg[:80]}"
         if frame.msg.code in _TERMINAL and subscription is not None:
@@ -279,10 +281,14 @@ class FeedSession:
 
     def _on_other(self, kind: str, sub: _Subscription | None, data: bytes, now_ms: int) -> list[object]:
         """A type from a later version. Where it takes a number among a book's changes it may be one of them."""
-        self.counts[f"unknown {kind}"] += 1
+        self._tally(f"unknown {kind[:40]}")
         if sub is None or sub.channel != BOOK:
             return []
         return self._in_doubt(sub, data, f"unknown frame {kind}", now_ms)
+
+    def _tally(self, kind: str) -> None:
+        """Count by a name that the exchange chose, which may be a new one each time."""
+        self.counts[kind if kind in self.counts or len(self.counts) < MAX_KINDS else "other"] += 1
 
     def _on_malformed(self, data: bytes, problem: str, now_ms: int) -> list[object]:
         """It still used up its number. Its market is in doubt; if it names none, its sid's are, else all there are."""

@@ -37,7 +37,7 @@ from dora_bot.models import (
     Fill,
     Level,
 )
-from dora_bot.units import ONE_E4, parse_count
+from dora_bot.units import ONE_E4
 
 MAX_LEVELS = ONE_E4
 AccountFrame = FillFrame | OrderFrame | PositionFrame
@@ -48,8 +48,12 @@ def _inside(text: str) -> int:
     return values.price(text, "price_dollars")
 
 
+def _size(text: str) -> int:
+    return values.signed_count(text, "delta_fp")
+
+
 PRICES = values.Memo(_inside)
-SIZES = values.Memo(parse_count)
+SIZES = values.Memo(_size)
 
 
 def book_delta(msg: DeltaMsg, yes_priced: bool) -> BookDelta:  # noqa: FBT001  (the hot path: by position)
@@ -133,7 +137,7 @@ def fill_seen(msg: FillMsg) -> FillSeen:
             fee_e6=values.money(msg.fee_cost, "fee_cost"),
             is_taker=msg.is_taker,
             time_ms=time_ms,
-            client_order_id=msg.client_order_id or "",
+            client_order_id=values.client_id(msg.client_order_id),
         )
     )
 
@@ -141,7 +145,7 @@ def fill_seen(msg: FillMsg) -> FillSeen:
 def order_seen(msg: OrderMsg) -> OrderSeen:
     order = ExchangeOrder(
         order_id=values.identifier(msg.order_id, "order_id"),
-        client_order_id=msg.client_order_id or "",
+        client_order_id=values.client_id(msg.client_order_id),
         ticker=values.ticker(msg.ticker, "ticker"),
         side=values.side(msg.book_side, msg.outcome_side, "book_side"),
         price_e4=values.price(msg.yes_price_dollars, "yes_price_dollars"),
@@ -152,7 +156,7 @@ def order_seen(msg: OrderMsg) -> OrderSeen:
         updated_ms=msg.last_updated_ts_ms or 0,
         expiration_ms=msg.expiration_ts_ms or 0,
         exchange_index=msg.exchange_index or 0,
-        order_group_id=msg.order_group_id or "",
+        order_group_id=values.client_id(msg.order_group_id),
     )
     return OrderSeen(order, (msg.last_update_reason or "")[:80])
 

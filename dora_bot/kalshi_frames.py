@@ -17,14 +17,14 @@ class DeltaMsg(msgspec.Struct, gc=False):
     price_dollars: str
     delta_fp: str
     side: str
-    ts_ms: int = 0
+    ts_ms: values.Millis = 0
 
 
 class DeltaFrame(msgspec.Struct, tag="orderbook_delta", tag_field="type", gc=False):
-    sid: int
-    seq: int
+    sid: values.Whole
+    seq: values.Whole
     msg: DeltaMsg
-    sending_ts_ms: int = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class SnapshotMsg(msgspec.Struct):
@@ -34,60 +34,60 @@ class SnapshotMsg(msgspec.Struct):
 
 
 class SnapshotFrame(msgspec.Struct, tag="orderbook_snapshot", tag_field="type"):
-    sid: int
-    seq: int
+    sid: values.Whole
+    seq: values.Whole
     msg: SnapshotMsg
-    id: int = 0
-    sending_ts_ms: int = 0
+    id: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class TradeMsg(msgspec.Struct):
     market_ticker: str
     yes_price_dollars: str
     count_fp: str
-    ts_ms: int = 0
-    ts: int = 0
+    ts_ms: values.Millis = 0
+    ts: values.Seconds = 0
     taker_book_side: str | None = None
     taker_outcome_side: str | None = None
     taker_side: str | None = None
 
 
 class TradeFrame(msgspec.Struct, tag="trade", tag_field="type"):
-    sid: int
+    sid: values.Whole
     msg: TradeMsg
-    seq: int = 0
-    sending_ts_ms: int = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class LifecycleMsg(msgspec.Struct):
     event_type: str
     market_ticker: str
-    close_ts: int | None = None
+    close_ts: values.Seconds | None = None
     result: str | None = None
     settlement_value: str | None = None
     price_ranges: list[values.RangeShape] | None = None
-    determination_ts: int | None = None
-    settled_ts: int | None = None
+    determination_ts: values.Seconds | None = None
+    settled_ts: values.Seconds | None = None
 
 
 class LifecycleFrame(msgspec.Struct, tag="market_lifecycle_v2", tag_field="type"):
-    sid: int
+    sid: values.Whole
     msg: LifecycleMsg
-    seq: int = 0
-    sending_ts_ms: int = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class GroupMsg(msgspec.Struct):
     event_type: str
     order_group_id: str
-    ts_ms: int = 0
+    ts_ms: values.Millis = 0
 
 
 class GroupFrame(msgspec.Struct, tag="order_group_updates", tag_field="type"):
-    sid: int
+    sid: values.Whole
     msg: GroupMsg
-    seq: int = 0
-    sending_ts_ms: int = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 # ── frames without one ──────────────────────────────────────────────────────────────────────────
@@ -101,14 +101,14 @@ class TickerMsg(msgspec.Struct):
     volume_fp: str = "0.00"
     yes_bid_size_fp: str = "0.00"
     yes_ask_size_fp: str = "0.00"
-    ts_ms: int = 0
+    ts_ms: values.Millis = 0
 
 
 class TickerFrame(msgspec.Struct, tag="ticker", tag_field="type"):
-    sid: int
+    sid: values.Whole
     msg: TickerMsg
-    seq: int = 0
-    sending_ts_ms: int = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class FillMsg(msgspec.Struct):
@@ -119,8 +119,8 @@ class FillMsg(msgspec.Struct):
     yes_price_dollars: str
     count_fp: str
     fee_cost: str
-    ts_ms: int = 0
-    ts: int = 0
+    ts_ms: values.Millis = 0
+    ts: values.Seconds = 0
     client_order_id: str | None = None
     book_side: str | None = None
     outcome_side: str | None = None
@@ -128,10 +128,10 @@ class FillMsg(msgspec.Struct):
 
 
 class FillFrame(msgspec.Struct, tag="fill", tag_field="type"):
-    sid: int
+    sid: values.Whole
     msg: FillMsg
-    seq: int = 0
-    sending_ts_ms: int = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class OrderMsg(msgspec.Struct):
@@ -144,10 +144,10 @@ class OrderMsg(msgspec.Struct):
     client_order_id: str | None = None
     book_side: str | None = None
     outcome_side: str | None = None
-    created_ts_ms: int | None = None
-    last_updated_ts_ms: int | None = None
-    expiration_ts_ms: int | None = None
-    exchange_index: int | None = None
+    created_ts_ms: values.Millis | None = None
+    last_updated_ts_ms: values.Millis | None = None
+    expiration_ts_ms: values.Millis | None = None
+    exchange_index: values.Shard | None = None
     order_group_id: str | None = None
     last_update_reason: str | None = None
     subaccount_number: int | None = None
@@ -158,10 +158,10 @@ class OrderMsg(msgspec.Struct):
 
 
 class OrderFrame(msgspec.Struct, tag="user_order", tag_field="type"):
-    sid: int
+    sid: values.Whole
     msg: OrderMsg
-    seq: int = 0
-    sending_ts_ms: int = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class PositionMsg(msgspec.Struct):
@@ -173,10 +173,10 @@ class PositionMsg(msgspec.Struct):
 
 
 class PositionFrame(msgspec.Struct, tag="market_position", tag_field="type"):
-    sid: int
+    sid: values.Whole
     msg: PositionMsg
-    seq: int = 0
-    sending_ts_ms: int = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 # ── replies to commands ─────────────────────────────────────────────────────────────────────────
@@ -184,29 +184,29 @@ class PositionFrame(msgspec.Struct, tag="market_position", tag_field="type"):
 
 class SubscribedMsg(msgspec.Struct):
     channel: str
-    sid: int
+    sid: values.Whole
 
 
 class SubscribedFrame(msgspec.Struct, tag="subscribed", tag_field="type"):
     msg: SubscribedMsg
-    id: int = 0
-    sid: int = 0
-    seq: int = 0
-    sending_ts_ms: int = 0
+    id: values.Whole = 0
+    sid: values.Whole = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class OkFrame(msgspec.Struct, tag="ok", tag_field="type"):
-    id: int = 0
-    sid: int = 0
-    seq: int = 0
-    sending_ts_ms: int = 0
+    id: values.Whole = 0
+    sid: values.Whole = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class UnsubscribedFrame(msgspec.Struct, tag="unsubscribed", tag_field="type"):
-    id: int = 0
-    sid: int = 0
-    seq: int = 0
-    sending_ts_ms: int = 0
+    id: values.Whole = 0
+    sid: values.Whole = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class ErrorMsg(msgspec.Struct):
@@ -216,19 +216,19 @@ class ErrorMsg(msgspec.Struct):
 
 class ErrorFrame(msgspec.Struct, tag="error", tag_field="type"):
     msg: ErrorMsg
-    id: int = 0
-    sid: int = 0
-    seq: int = 0
-    sending_ts_ms: int = 0
+    id: values.Whole = 0
+    sid: values.Whole = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 class OtherFrame(msgspec.Struct):
     """What every frame may have, for the types and faults this version does not know."""
 
     type: str = ""
-    sid: int = 0
-    seq: int = 0
-    sending_ts_ms: int = 0
+    sid: values.Whole = 0
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
 
 
 Frame = (

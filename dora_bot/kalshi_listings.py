@@ -11,7 +11,9 @@ from dora_bot import wire_values as values
 from dora_bot.errors import WireError
 from dora_bot.models import AccountLimits, BucketLimit, ExchangeStatus
 
-_CANCEL_PATH = "/portfolio/events/orders/:order_id"
+_BATCH_CANCEL = "DELETE /portfolio/events/orders/batched"
+_BATCH_CREATE = "POST /portfolio/events/orders/batched"
+_AMEND = "POST /portfolio/events/orders/:order_id/amend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class OrderGroup:
 
 
 class _ShardStatus(msgspec.Struct):
-    exchange_index: int
+    exchange_index: values.Shard
     exchange_active: bool
     trading_active: bool
 
@@ -176,8 +178,8 @@ def user_data_timestamp(body: bytes) -> int:
 
 
 class _Bucket(msgspec.Struct):
-    refill_rate: int
-    bucket_capacity: int
+    refill_rate: values.Whole
+    bucket_capacity: values.Whole
 
 
 class _Limits(msgspec.Struct):
@@ -189,18 +191,18 @@ class _Limits(msgspec.Struct):
 class _Cost(msgspec.Struct):
     method: str
     path: str
-    cost: int
+    cost: values.Whole
 
 
 class _Costs(msgspec.Struct):
-    default_cost: int
+    default_cost: values.Whole
     endpoint_costs: list[_Cost] | None = None
 
 
 class _Group(msgspec.Struct):
     id: str
     contracts_limit_fp: str = "0"
-    exchange_index: int = 0
+    exchange_index: values.Shard = 0
 
 
 class _Groups(msgspec.Struct):
@@ -217,8 +219,8 @@ class _Incentive(msgspec.Struct):
     incentive_type: str
     start_date: str
     end_date: str
-    period_reward: int
-    discount_factor_bps: int | None = None
+    period_reward: values.Whole
+    discount_factor_bps: values.Whole | None = None
     target_size_fp: str | None = None
 
 
@@ -262,16 +264,22 @@ _EVENT_CHANGES = msgspec.json.Decoder(_EventChanges)
 
 def account_limits(limits_body: bytes, costs_body: bytes) -> AccountLimits:
     limits, costs = values.decode(_LIMITS, limits_body), values.decode(_COSTS, costs_body)
-    cancel = costs.default_cost
-    for item in costs.endpoint_costs or ():
-        if item.method == "DELETE" and item.path.endswith(_CANCEL_PATH):
-            cancel = item.cost
+    listed = {f"{item.method} {item.path}": item.cost for item in costs.endpoint_costs or ()}
+
+    def cost(call: str) -> int:
+        """The endpoint's own cost, whatever prefix its path is listed with."""
+        method, path = call.split()
+        found = (n for told, n in listed.items() if told.startswith(method) and told.endswith(path))
+        return _positive(next(found, costs.default_cost), f"endpoint_costs[{call}].cost")
+
     return AccountLimits(
         limits.usage_tier,
         _bucket(limits.read, "read"),
         _bucket(limits.write, "write"),
         _positive(costs.default_cost, "default_cost"),
-        _positive(cancel, "endpoint_costs[].cost"),
+        cost(_BATCH_CANCEL),
+        cost(_BATCH_CREATE),
+        cost(_AMEND),
     )
 
 

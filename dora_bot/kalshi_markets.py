@@ -20,7 +20,7 @@ class _MarketShape(msgspec.Struct):
     price_ranges: list[values.RangeShape]
     open_time: str | None = None
     close_time: str | None = None
-    exchange_index: int | None = None
+    exchange_index: values.Shard | None = None
     title: str | None = None
     yes_sub_title: str | None = None
     last_price_dollars: str = "0.0000"
@@ -40,7 +40,7 @@ class EventShape(msgspec.Struct):
     collateral_return_type: str | None = None
     fee_type_override: str | None = None
     fee_multiplier_override: Decimal | None = None
-    exchange_index: int | None = None
+    exchange_index: values.Shard | None = None
 
 
 class _Event(msgspec.Struct):

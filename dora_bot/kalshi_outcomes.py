@@ -82,7 +82,7 @@ class WriteShape(msgspec.Struct):
     fill_count: str | None = None
     remaining_count: str | None = None
     reduced_by: str | None = None
-    ts_ms: int | None = None
+    ts_ms: values.Millis | None = None
     error: ErrorShape | None = None
 
 

@@ -94,7 +94,7 @@ class _Order(msgspec.Struct):
     created_time: str | None = None
     last_update_time: str | None = None
     expiration_time: str | None = None
-    exchange_index: int | None = None
+    exchange_index: values.Shard | None = None
     order_group_id: str | None = None
 
 
@@ -120,7 +120,7 @@ class _Fill(msgspec.Struct):
     book_side: str | None = None
     outcome_side: str | None = None
     created_time: str | None = None
-    ts: int | None = None
+    ts: values.Seconds | None = None
     client_order_id: str | None = None
 
 
@@ -155,7 +155,7 @@ class _Settlements(msgspec.Struct):
 
 
 class _ShardBalance(msgspec.Struct):
-    exchange_index: int
+    exchange_index: values.Shard
     balance: str
 
 
@@ -194,7 +194,7 @@ def orders(body: bytes) -> tuple[list[ExchangeOrder], str]:
 def _order(item: _Order) -> ExchangeOrder:
     return ExchangeOrder(
         order_id=values.identifier(item.order_id, "orders[].order_id"),
-        client_order_id=item.client_order_id or "",
+        client_order_id=values.client_id(item.client_order_id),
         ticker=values.ticker(item.ticker, "orders[].ticker"),
         side=values.side(item.book_side, item.outcome_side, "orders[].book_side"),
         price_e4=values.price(item.yes_price_dollars, "orders[].yes_price_dollars"),
@@ -205,7 +205,7 @@ def _order(item: _Order) -> ExchangeOrder:
         updated_ms=values.optional_time_ms(item.last_update_time, "orders[].last_update_time"),
         expiration_ms=values.optional_time_ms(item.expiration_time, "orders[].expiration_time"),
         exchange_index=item.exchange_index or 0,
-        order_group_id=item.order_group_id or "",
+        order_group_id=values.client_id(item.order_group_id),
     )
 
 
@@ -232,7 +232,7 @@ def _fill(item: _Fill) -> Fill:
         fee_e6=values.money(item.fee_cost, "fills[].fee_cost"),
         is_taker=item.is_taker,
         time_ms=moment,
-        client_order_id=item.client_order_id or "",
+        client_order_id=values.client_id(item.client_order_id),
         source="rest",
     )
 

@@ -21,7 +21,7 @@ from dora_bot.records import FillRow, Row
 from dora_bot.state_manager import StateManager
 from dora_bot.tick_report import Decisions, TickReport
 from dora_bot.views import Decision, Posture, Stance, View
-from dora_bot.write_budget import Wanted, WriteBudget
+from dora_bot.write_budget import SAFE_WAIT_MS, Wanted, WriteBudget
 
 MIN_EVENT_GAP_MS = 20
 """Two ticks that events asked for are at least this far apart."""
@@ -140,9 +140,10 @@ class Bot:
 
     def differences(self, view: View, decided: Mapping[str, Decision], now: Instant) -> list[Wanted]:
         wanted = withdraw(view.stray_orders, now)
+        lease = self.lease.fitted(2 * len(view.markets), self.budget.limits)
         for ticker, market in view.markets.items():
-            wanted += diff(decided[ticker].quotes, market, self.lease, self.next_id, now)
-        return wanted + pulse(view, wanted, self.lease, now)
+            wanted += diff(decided[ticker].quotes, market, lease, self.next_id, now)
+        return wanted + pulse(view, wanted, lease, now)
 
     def run(self, stop: Callable[[], bool]) -> None:
         """Tick on a fixed beat until told to stop; late ticks are skipped, never caught up in a burst."""
@@ -157,7 +158,8 @@ class Bot:
             late = self.clock.now().mono_ms - due
             if late >= 0:  # a tick that an event asked for comes before its beat, and must not put it off
                 due += beat * (1 + late // beat)
-            self.wait(due, stop)
+            soon = self.clock.now().mono_ms + SAFE_WAIT_MS
+            self.wait(min(due, soon) if self.budget.cancels_wait else due, stop)
 
     def wait(self, due_mono_ms: int, stop: Callable[[], bool]) -> None:
         """Sleep on the inbox until the beat; a fill of ours or a book that outran a quote ends it early."""

@@ -246,13 +246,15 @@ class BucketLimit:
 
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
-    """Token buckets of the account's tier and the price of each write, from the exchange itself."""
+    """Token buckets of the account's tier and what calls cost; cancels and creates: one order of a batch."""
 
     tier: str
     read: BucketLimit
     write: BucketLimit
     default_cost: int = 10
     cancel_cost: int = 2
+    create_cost: int = 10
+    amend_cost: int = 10
 
 
 @dataclass(frozen=True, slots=True)

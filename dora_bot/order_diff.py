@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from dora_bot.config import MarketConfig
 from dora_bot.models import (
+    AccountLimits,
     Amend,
     BookView,
     Cancel,
@@ -20,7 +21,8 @@ from dora_bot.models import (
 )
 from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.views import MarketView, View
-from dora_bot.write_budget import Wanted, Worth, withdrawal
+from dora_bot.write_budget import Wanted, withdrawal
+from dora_bot.write_worth import move_worth, quote_worth, renewal_worth, shrink_worth
 
 RECANCEL_AFTER_MS = 1_000
 """A cancel without an answer is repeated (it is a safe write) no faster than this."""
@@ -32,17 +34,35 @@ PULSE_MS = 15_000
 """At least so often one of our orders is renewed: whoever watches from outside takes longer silence for death."""
 
 
+RENEWAL_SHARE = 0.2
+"""Share of the write tokens that go into renewals where that lets orders live shorter than the longest life."""
+
+SHORTEST_MS = 15_000
+LONGEST_MS = 25_000
+"""Between two renewals of an order, half its life. Half a minute outlives a short trouble of the network; 50 s keep every
+order dead within 55 s of the bot (FAULTS B13)."""
+
+REFRESH_MS = 40_000
+"""An order's expiry is older than this only if nobody tends it: so the watchdog sees it (FAULTS S04)."""
+
+
 @dataclass(frozen=True, slots=True)
 class OrderLease:
     """How long a quote lives without being renewed, and how early it is renewed."""
 
-    life_ms: int = 50_000
-    renew_below_ms: int = 25_000
-    urgent_below_ms: int = 12_000
+    life_ms: int = 2 * LONGEST_MS
+    renew_below_ms: int = LONGEST_MS
     group_of_shard: tuple[tuple[int, str], ...] = ()
 
     def group(self, exchange_index: int) -> str:
         return dict(self.group_of_shard).get(exchange_index, "")
+
+    def fitted(self, orders: int, limits: AccountLimits) -> "OrderLease":
+        """The shortest life in which the tier renews so many orders with its share of the tokens."""
+        tokens_per_ms = RENEWAL_SHARE * limits.write.refill_per_s / 1_000
+        every_ms = round(orders * limits.amend_cost / tokens_per_ms)
+        every_ms = min(max(every_ms, SHORTEST_MS), LONGEST_MS)
+        return replace(self, life_ms=2 * every_ms, renew_below_ms=every_ms)
 
 
 def diff(
@@ -60,7 +80,7 @@ def diff(
 def _safe_only(wanted: list[Wanted]) -> list[Wanted]:
     """On hold only cancels go out; a quote that the market has outrun is taken away instead of moved."""
     safe = [w for w in wanted if isinstance(w.action, Cancel)]
-    outrun = [w.action for w in wanted if isinstance(w.action, Amend) and w.worth is Worth.OUTRUN]
+    outrun = [w.action for w in wanted if isinstance(w.action, Amend) and w.outrun]
     return safe + [Wanted(withdrawal(amend, "on hold")) for amend in outrun]
 
 
@@ -79,7 +99,8 @@ def _side(
     wanted += [Wanted(cancel(o, "cancel repeated")) for o in orders if _cancel_is_due(o, now)]
     if keep is None:
         if quote is not None and not orders:
-            wanted.append(Wanted(_place(quote, view, lease, next_id, now), Worth.NEW))
+            place = _place(quote, view, lease, next_id, now)
+            wanted.append(Wanted(place, quote_worth(view, quote, now)))
         return wanted
     if quote is None:
         return wanted if _cancelled_lately(keep, now) else [*wanted, Wanted(cancel(keep, "not wished"))]
@@ -110,7 +131,7 @@ def pulse(view: View, wanted: Sequence[Wanted], lease: OrderLease, now: Instant)
     if not free:
         return []
     oldest = min(free, key=lambda order: (order.expiration_ms, order.client_order_id))
-    return [Wanted(_amended(oldest, oldest.price_e4, oldest.remaining_e2, lease, now), Worth.EXPIRING)]
+    return [Wanted(_amended(oldest, oldest.price_e4, oldest.remaining_e2, lease, now), urgent=True)]
 
 
 def _choose(orders: list[OwnOrder], quote: Quote | None) -> tuple[OwnOrder | None, list[OwnOrder]]:
@@ -162,20 +183,23 @@ def _change(
     def amend(price_e4: int, remaining_e2: int, reason: str) -> Amend:
         return replace(_amended(order, price_e4, remaining_e2, lease, now), reason=reason)
 
+    urgent = left_ms < lease.life_ms - REFRESH_MS
+    moved = move_worth(view, order, quote, now)
     if off > view.config.requote_tolerance_ticks or quote.forbids(order.price_e4):
-        adverse = (order.price_e4 - quote.price_e4) * order.side.sign > 0
-        worth = Worth.OUTRUN if adverse else Worth.REPRICE
+        outrun = (order.price_e4 - quote.price_e4) * order.side.sign > 0
         young = now.mono_ms - order.written.mono_ms < view.config.min_requote_s * 1_000
-        if worth is Worth.REPRICE and young:
+        if young and not outrun:
             return None
-        return Wanted(amend(quote.price_e4, quote.count_e2, "reprice"), worth)
+        worth = quote_worth(view, quote, now) if outrun else moved
+        return Wanted(amend(quote.price_e4, quote.count_e2, "reprice"), worth, outrun, urgent)
     if remaining > quote.count_e2:
-        return Wanted(amend(order.price_e4, quote.count_e2, "shrink"), Worth.SHRINK)
+        worth = shrink_worth(order, quote.count_e2)
+        return Wanted(amend(order.price_e4, quote.count_e2, "shrink"), worth, urgent=urgent)
     if remaining < quote.count_e2 * GROW_BELOW:
-        return Wanted(amend(quote.price_e4, quote.count_e2, "top up"), Worth.REPRICE)
+        return Wanted(amend(quote.price_e4, quote.count_e2, "top up"), moved, urgent=urgent)
     if left_ms < lease.renew_below_ms:
-        worth = Worth.EXPIRING if left_ms < lease.urgent_below_ms else Worth.RENEW
-        return Wanted(amend(order.price_e4, remaining, "renew"), worth)
+        worth = renewal_worth(view, order, now, lease.renew_below_ms)
+        return Wanted(amend(order.price_e4, remaining, "renew"), worth, urgent=urgent)
     return None
 
 

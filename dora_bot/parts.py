@@ -63,14 +63,16 @@ class Parts:
         cost, read, write = limits.default_cost, limits.read.refill_per_s, limits.write.refill_per_s
         reads = cost * (6 / (READ_MS / 1_000) + 1)
         polled = min(2 * cost / (POLL_MS / 1_000), read * POLL_SHARE)
-        renewals = 2 * markets * cost / ((self.bot.lease.life_ms - self.bot.lease.renew_below_ms) / 1_000)
-        free = max(write * (1 - SAFE_SHARE) - renewals, 0) / cost
+        lease = self.bot.lease.fitted(2 * markets, limits)
+        renewals = 2 * markets * limits.amend_cost / ((lease.life_ms - lease.renew_below_ms) / 1_000)
+        free = max(write * (1 - SAFE_SHARE) - renewals, 0) / limits.amend_cost
         return {
             "tier": limits.tier,
             "markets": markets,
             "plan": (
                 f"{markets} markets x {beat_s * 1_000:g} ms: reads {reads:.0f} of {read} tokens/s "
-                f"({reads + polled:.0f} without the WebSocket), renewals {renewals:.0f} of {write} write tokens/s, "
+                f"({reads + polled:.0f} without the WebSocket), orders live {lease.life_ms // 1_000} s, "
+                f"renewals {renewals:.0f} of {write} write tokens/s, "
                 f"{SAFE_SHARE:.0%} kept for cancels, {free:.1f} requotes/s left"
             ),
         }
@@ -127,8 +129,8 @@ class Parts:
             feed=self.feed_kind(),
             budget={
                 "write_tokens": round(budget.tokens_left, 1),
-                "write_capacity": budget.limit.capacity,
-                "write_per_s": budget.limit.refill_per_s,
+                "write_capacity": budget.limits.write.capacity,
+                "write_per_s": budget.limits.write.refill_per_s,
                 "plan": str(self.plan()["plan"]),
             },
             ages={

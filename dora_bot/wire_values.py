@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -24,7 +24,18 @@ _ORDER_STATES = frozenset({"resting", "canceled", "executed"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
-_TICKER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,119}")
+_MAX_COUNT_E2 = 10**12
+_MAX_MONEY_E6 = 10**17
+"""Ten billion contracts, a hundred billion dollars: beyond any truth, and their sums still fit 64 bits."""
+
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""A number the exchange counts with (``sid``, ``seq``, ids); JSON's exact integers end here."""
+Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_000)]
+"""Unix ms until the year 9999: what comes later can neither be stored nor be told as a date."""
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
+Shard = Annotated[int, msgspec.Meta(ge=0, le=1_023)]
+
+_TICKER = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._:-]{0,119}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _INDEX = re.compile(r"\[(?:\d+|\.\.\.)\]")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`(?: - at `\$?(?P<path>[^`]*)`)?")
@@ -72,6 +83,11 @@ def identifier(text: str, where: str) -> str:
     return text
 
 
+def client_id(text: str | None) -> str:
+    """The id that an order's owner gave it; empty where it has none, or one that cannot be one of ours."""
+    return text if text and _ID.fullmatch(text) else ""
+
+
 def price(text: str, where: str) -> int:
     """A YES or NO price strictly inside (0, 1), in 0.0001 $."""
     value = _named(parse_price, text, where)
@@ -90,18 +106,24 @@ def dollars_e4(text: str, where: str) -> int:
 
 def count(text: str, where: str) -> int:
     """A number of contracts ≥ 0, in 0.01 contract."""
-    value = _named(parse_count, text, where)
+    value = signed_count(text, where)
     if value < 0:
         raise WireError(f"{where}: a negative count: {text!r:.40}")
     return value
 
 
 def signed_count(text: str, where: str) -> int:
-    return _named(parse_count, text, where)
+    return _within(_named(parse_count, text, where), _MAX_COUNT_E2, where)
 
 
 def money(text: str, where: str) -> int:
-    return _named(parse_money, text, where)
+    return _within(_named(parse_money, text, where), _MAX_MONEY_E6, where)
+
+
+def _within(value: int, most: int, where: str) -> int:
+    if abs(value) > most:
+        raise WireError(f"{where}: larger than anything real: {value}")
+    return value
 
 
 def _named(parse: Callable[[object], int], text: str, where: str) -> int:

@@ -73,7 +73,7 @@ def test_quotes_are_renewed_before_they_expire_and_nothing_else_is_sent(bench: B
         assert all(o.expiration_ms > bench.clock.now().exchange_ms for o in bench.exchange.resting().values())
     sent = [a for kind in KINDS for a in bench.exchange.sent(kind.__name__.lower())]
     assert {a.reason for a in sent} == {"renew"}
-    assert 8 <= len(sent) <= 12
+    assert 14 <= len(sent) <= 16
     assert len(bench.exchange.resting()) == 2
 
 

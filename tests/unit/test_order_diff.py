@@ -6,12 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_bot.models import Amend, BookView, Cancel, Instant, Place, Quote, Side
+from dora_bot.models import (
+    AccountLimits,
+    Amend,
+    BookView,
+    BucketLimit,
+    Cancel,
+    Instant,
+    Place,
+    Quote,
+    Side,
+)
 from dora_bot.order_diff import OrderLease, cancel, diff, outran
 from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.units import ONE_E4
 from dora_bot.views import MarketView
-from dora_bot.write_budget import Wanted, Worth
+from dora_bot.write_budget import Wanted
 from tests.fakes.core import NOW, Sent, T, book, config, later, market, market_view, numbered, own, said
 
 LEASE = OrderLease(group_of_shard=((2, "g2"),))
@@ -64,7 +74,6 @@ def test_an_order_partly_filled_is_not_topped_up_before_half_is_gone() -> None:
 def test_a_new_wish_becomes_a_post_only_order_that_ends_by_itself() -> None:
     elsewhere = market_view(of=market(exchange_index=2))
     wanted = one(elsewhere, BID)
-    assert wanted.worth is Worth.NEW
     assert wanted.action == Place(
         client_order_id="n-1",
         ticker=T,
@@ -97,7 +106,7 @@ def test_off_by_more_than_a_tick_the_order_is_amended_to_the_wish(side: Side, wi
     wanted = one(market_view(order), Quote(T, side, wished, 1_000))
     assert said(wanted.action) == Sent("Amend", side, wished, 1_000)
     adverse = (order.price_e4 - wished) * side.sign > 0
-    assert wanted.worth is (Worth.OUTRUN if adverse else Worth.REPRICE)
+    assert wanted.outrun is adverse
     assert isinstance(wanted.action, Amend)
     assert wanted.action.expiration_ms == NOW.exchange_ms + LEASE.life_ms
 
@@ -110,15 +119,15 @@ def test_an_amend_names_filled_plus_wanted_so_that_a_fill_on_the_way_cannot_over
 def test_a_wish_that_shrinks_keeps_the_queue_place() -> None:
     wanted = one(market_view(own()), replace(BID, count_e2=400, price_e4=4_200))
     assert said(wanted.action) == Sent("Amend", "bid", 4_100, 400)
-    assert wanted.worth is Worth.SHRINK
+    assert not wanted.outrun
 
 
 def test_a_young_order_may_wait_to_be_improved_but_not_to_be_withdrawn() -> None:
     patient = config(min_requote_s=2)
     view = market_view(own(), with_config=patient)
     assert messages(view, replace(BID, price_e4=4_400), now=later(1_999)) == []
-    assert one(view, replace(BID, price_e4=4_400), now=later(2_000)).worth is Worth.REPRICE
-    assert one(view, replace(BID, price_e4=3_800), now=later(1)).worth is Worth.OUTRUN
+    assert not one(view, replace(BID, price_e4=4_400), now=later(2_000)).outrun
+    assert one(view, replace(BID, price_e4=3_800), now=later(1)).outrun
 
 
 def test_the_tolerance_is_the_configs() -> None:
@@ -130,19 +139,13 @@ def test_the_tolerance_is_the_configs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left_ms", "worth"),
-    [
-        (25_000, None),
-        (24_999, Worth.RENEW),
-        (12_000, Worth.RENEW),
-        (11_999, Worth.EXPIRING),
-        (-1, Worth.EXPIRING),
-    ],
+    ("left_ms", "urgent"),
+    [(25_000, None), (24_999, False), (10_000, False), (9_999, True), (-1, True)],
 )
-def test_an_order_is_renewed_in_place_before_it_expires(left_ms: int, worth: Worth | None) -> None:
+def test_an_order_is_renewed_in_place_before_it_expires(left_ms: int, *, urgent: bool | None) -> None:
     order = own(reported_e2=100, booked_e2=100, expiration_ms=NOW.exchange_ms + left_ms)
     wanted = messages(market_view(order), BID)
-    assert [w.worth for w in wanted] == ([worth] if worth is not None else [])
+    assert [w.urgent for w in wanted] == ([urgent] if urgent is not None else [])
     if wanted:
         assert said(wanted[0].action) == Sent("Amend", "bid", order.price_e4, order.total_e2)
         assert isinstance(wanted[0].action, Amend)
@@ -161,6 +164,34 @@ def test_renewals_keep_every_order_alive_over_ten_minutes_without_a_price_change
         assert order.expiration_ms > now.exchange_ms
         assert order.expiration_ms <= now.exchange_ms + 55_000
     assert 20 <= sent <= 25
+
+
+def limits(write_per_s: int, amend_cost: int = 10) -> AccountLimits:
+    bucket = BucketLimit(write_per_s, write_per_s)
+    return AccountLimits("some", bucket, bucket, amend_cost=amend_cost)
+
+
+@pytest.mark.parametrize(
+    ("orders", "write_per_s", "amend_cost", "life_ms"),
+    [
+        (0, 100, 10, 30_000),
+        (30, 100, 10, 30_000),
+        (40, 100, 10, 40_000),
+        (40, 100, 12, 48_000),
+        (50, 100, 10, 50_000),
+        (400, 100, 10, 50_000),
+        (400, 1_200, 10, 33_334),
+        (400, 9_600, 10, 30_000),
+    ],
+)
+def test_orders_live_as_short_as_the_tier_can_renew_them(
+    orders: int, write_per_s: int, amend_cost: int, life_ms: int
+) -> None:
+    lease = LEASE.fitted(orders, limits(write_per_s, amend_cost))
+    assert (lease.life_ms, lease.renew_below_ms) == (life_ms, life_ms // 2)
+    assert lease.group(2) == "g2"
+    tokens_per_s = orders * amend_cost / (lease.renew_below_ms / 1_000)
+    assert tokens_per_s <= 0.2 * write_per_s + 0.1 or life_ms == 50_000
 
 
 # ── orders whose fate is not known ──────────────────────────────────────────────────────────────
@@ -258,21 +289,22 @@ def test_the_other_leg_gets_the_mirrored_messages(orders: list[OwnOrder], wished
     flipped = [replace(o, side=o.side.other, price_e4=ONE_E4 - o.price_e4) for o in orders]
     opposite = [replace(q, side=q.side.other, price_e4=ONE_E4 - q.price_e4) for q in wished]
 
-    def told(sent: list[Wanted], *, mirror: bool) -> set[tuple[str, str, int, int, Worth]]:
+    def told(sent: list[Wanted], *, mirror: bool) -> set[tuple[str, str, int, int, int, bool]]:
         lines = set()
         for wanted in sent:
             what = said(wanted.action)
             side, price = what.side, what.price_e4
             if mirror and side:
                 side, price = Side(side).other, ONE_E4 - price
-            lines.add((what.kind, str(side), price, what.size_e2, wanted.worth))
+            lines.add((what.kind, str(side), price, what.size_e2, wanted.worth, wanted.outrun))
         return lines
 
     # With two orders equally near to a wish the older id stays, on both legs; without a wish any one does.
     if len({o.side for o in orders}) < len(orders):
         return
     ours = told(messages(market_view(*orders), *wished), mirror=False)
-    assert ours == told(messages(market_view(*flipped), *opposite), mirror=True)
+    other_leg = market_view(*flipped, seen=book(5_000, 6_000))
+    assert ours == told(messages(other_leg, *opposite), mirror=True)
 
 
 # ── edge ────────────────────────────────────────────────────────────────────────────────────────
@@ -282,7 +314,7 @@ def test_an_order_within_the_tolerance_that_has_lost_its_edge_is_moved_at_once()
     a_tick_off = replace(BID, price_e4=4_000)
     assert messages(market_view(own()), replace(a_tick_off, limit_e4=4_100)) == []
     wanted = one(market_view(own()), replace(a_tick_off, limit_e4=4_000))
-    assert (said(wanted.action), wanted.worth) == (Sent("Amend", "bid", 4_000, 1_000), Worth.OUTRUN)
+    assert (said(wanted.action), wanted.outrun) == (Sent("Amend", "bid", 4_000, 1_000), True)
 
 
 # ── on hold ─────────────────────────────────────────────────────────────────────────────────────
