@@ -212,6 +212,7 @@ class FeedSession:
 
     def _on_delta(self, frame: frames.DeltaFrame, _now_ms: int) -> list[object]:
         """A delta that the hot path left over: after a gap, of a book in doubt, or of nobody's."""
+        values.ticker(frame.msg.market_ticker, "market_ticker")  # a damaged name hides whose delta was lost
         if frame.msg.market_ticker not in self._whole or frame.sid not in self._subscriptions:
             self.counts["early"] += 1
             return []

@@ -79,5 +79,10 @@ def first_problem(error: ValidationError, kind: type[BaseModel]) -> tuple[str, s
     return where, f": {text} (got {first['input']!r:.60})" if where else text
 
 
+_LONGEST_BITS = 200
+
+
 def _written(value: object, places: int) -> str:
+    if isinstance(value, int) and value.bit_length() > _LONGEST_BITS:
+        return "a number of more than 60 digits"  # Python refuses to write out one of thousands
     return f"{Decimal(str(value)).scaleb(-places).normalize():f}"

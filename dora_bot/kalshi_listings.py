@@ -273,7 +273,7 @@ def account_limits(limits_body: bytes, costs_body: bytes) -> AccountLimits:
         return _positive(next(found, costs.default_cost), f"endpoint_costs[{call}].cost")
 
     return AccountLimits(
-        limits.usage_tier,
+        values.word(limits.usage_tier),
         _bucket(limits.read, "read"),
         _bucket(limits.write, "write"),
         _positive(costs.default_cost, "default_cost"),
@@ -320,9 +320,9 @@ def _incentive(item: _Incentive) -> Incentive:
     where = "incentive_programs[]"
     target = item.target_size_fp
     return Incentive(
-        item.id,
+        values.identifier(item.id, f"{where}.id"),
         values.ticker(item.market_ticker, f"{where}.market_ticker"),
-        item.incentive_type,
+        values.word(item.incentive_type),
         values.time_ms(item.start_date, f"{where}.start_date"),
         values.time_ms(item.end_date, f"{where}.end_date"),
         item.period_reward,
@@ -334,9 +334,9 @@ def _incentive(item: _Incentive) -> Incentive:
 def series_fee_changes(body: bytes) -> list[FeeChange]:
     return [
         FeeChange(
-            item.series_ticker,
+            values.ticker(item.series_ticker, "series_fee_change_arr[].series_ticker"),
             "",
-            item.fee_type,
+            values.word(item.fee_type),
             values.multiplier_e6(item.fee_multiplier, "series_fee_change_arr[].fee_multiplier"),
             values.time_ms(item.scheduled_ts, "series_fee_change_arr[].scheduled_ts"),
         )
@@ -354,8 +354,8 @@ def _event_change(item: _EventChange) -> FeeChange:
     override = item.fee_multiplier_override
     return FeeChange(
         "",
-        item.event_ticker,
-        item.fee_type_override,
+        values.ticker(item.event_ticker, f"{where}.event_ticker"),
+        None if item.fee_type_override is None else values.word(item.fee_type_override),
         None if override is None else values.multiplier_e6(override, f"{where}.fee_multiplier_override"),
         values.time_ms(item.scheduled_ts, f"{where}.scheduled_ts"),
     )

@@ -118,7 +118,7 @@ def _fee_terms(event_of: EventShape, series_of: SeriesShape) -> FeeTerms:
     if event_of.fee_multiplier_override is not None:
         multiplier = event_of.fee_multiplier_override
     return FeeTerms(
-        event_of.fee_type_override or series_of.fee_type,
+        values.word(event_of.fee_type_override or series_of.fee_type),
         values.multiplier_e6(multiplier, "series.fee_multiplier"),
     )
 
@@ -148,7 +148,8 @@ _TRADES = msgspec.json.Decoder(_Trades)
 def trades(body: bytes) -> tuple[list[tuple[str, PublicTrade]], str]:
     """One page of (trade id, trade), newest first, and the next cursor."""
     page = values.decode(_TRADES, body)
-    return [(item.trade_id, _trade(item)) for item in page.trades], page.cursor or ""
+    found = [(values.identifier(item.trade_id, "trades[].trade_id"), _trade(item)) for item in page.trades]
+    return found, page.cursor or ""
 
 
 def _trade(item: _Trade) -> PublicTrade:

@@ -282,6 +282,8 @@ def balance(body: bytes) -> Balance:
 
 def queue_positions(body: bytes) -> dict[str, int]:
     return {
-        item.order_id: values.count(item.queue_position_fp, "queue_positions[].queue_position_fp")
+        values.identifier(item.order_id, "queue_positions[].order_id"): values.count(
+            item.queue_position_fp, "queue_positions[].queue_position_fp"
+        )
         for item in values.decode(_QUEUE, body).queue_positions or ()
     }

@@ -53,9 +53,6 @@ class Instant(NamedTuple):
     exchange_ms: int
 
 
-# ── prices ──────────────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True)
 class PriceRange:
     """One band of a market's grid: prices start, start + step, … up to end, all in 0.0001 $."""

@@ -83,6 +83,11 @@ def identifier(text: str, where: str) -> str:
     return text
 
 
+def word(text: str) -> str:
+    """A word of the exchange's own choice, such as the name of a fee rule: no longer than any word is."""
+    return text[:80]
+
+
 def client_id(text: str | None) -> str:
     """The id that an order's owner gave it; empty where it has none, or one that cannot be one of ours."""
     return text if text and _ID.fullmatch(text) else ""
