@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import msgspec
-
 from dora_bot import kalshi_events as events
 from dora_bot import kalshi_frames as frames
 from dora_bot import wire_values as values
@@ -31,18 +29,6 @@ MAX_KINDS = 64
 """Kinds of frames told apart in `FeedSession.counts`."""
 _TERMINAL = frozenset({10, 25})
 _SNAPSHOT = "get_snapshot"
-
-
-class _MarketMsg(msgspec.Struct):
-    market_ticker: str = ""
-    ticker: str = ""
-
-
-class _MarketOf(msgspec.Struct):
-    msg: _MarketMsg
-
-
-_MARKET_OF = msgspec.json.Decoder(_MarketOf)
 
 
 @dataclass(slots=True)
@@ -306,11 +292,7 @@ class FeedSession:
 
     def _in_doubt(self, sub: _Subscription | None, data: bytes, why: str, now_ms: int) -> list[object]:
         """The market that the frame names is in doubt; if it names none, all of a book subscription."""
-        try:
-            named = values.decode(_MARKET_OF, data, values.MAX_FRAME_BYTES).msg
-            ticker = named.market_ticker or named.ticker
-        except WireError:
-            ticker = ""
+        ticker = frames.market_of(data)
         if ticker in self._wanted:
             return self.resync([ticker], why, now_ms)
         return self.resync(sub.tickers, why, now_ms) if sub and sub.channel == BOOK else []

@@ -267,6 +267,18 @@ _FRAME: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 _OTHER = msgspec.json.Decoder(OtherFrame)
 
 
+class _MarketMsg(msgspec.Struct):
+    market_ticker: str = ""
+    ticker: str = ""
+
+
+class _MarketOf(msgspec.Struct):
+    msg: _MarketMsg
+
+
+_MARKET_OF = msgspec.json.Decoder(_MarketOf)
+
+
 def decode(data: bytes) -> Frame | OtherFrame:
     """One frame. Raises `WireError` for one of a known type that cannot be used, and for anything not JSON."""
     if len(data) > values.MAX_FRAME_BYTES:
@@ -286,3 +298,12 @@ def envelope(data: bytes) -> OtherFrame:
         return values.decode(_OTHER, data, values.MAX_FRAME_BYTES)
     except WireError:
         return OtherFrame()
+
+
+def market_of(data: bytes) -> str:
+    """The market that a frame which `decode` refused is about; empty where it names none."""
+    try:
+        named = values.decode(_MARKET_OF, data, values.MAX_FRAME_BYTES).msg
+    except WireError:
+        return ""
+    return named.market_ticker or named.ticker

@@ -140,7 +140,7 @@ class Bot:
 
     def differences(self, view: View, decided: Mapping[str, Decision], now: Instant) -> list[Wanted]:
         wanted = withdraw(view.stray_orders, now)
-        lease = self.lease.fitted(2 * len(view.markets), self.budget.limits)
+        lease = self.lease = self.lease.fitted(2 * len(view.markets), self.budget.limits)
         for ticker, market in view.markets.items():
             wanted += diff(decided[ticker].quotes, market, lease, self.next_id, now)
         return wanted + pulse(view, wanted, lease, now)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import cast
 
-from dora_bot.config import Ceilings, global_config, market_config
+from dora_bot.ceilings import Ceilings
+from dora_bot.config import global_config, market_config
 from dora_bot.events import CatalogChanged, FeedUp, FillSeen
 from dora_bot.execution import Executor
 from dora_bot.main import Bot

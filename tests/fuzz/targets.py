@@ -21,6 +21,7 @@ from dora_bot import kalshi_markets as markets
 from dora_bot import kalshi_outcomes as outcomes
 from dora_bot import kalshi_replies as replies
 from dora_bot import wire_values as values
+from dora_bot.ceilings import Ceilings
 from dora_bot.errors import ConfigError, StoreError, WireError
 from dora_bot.events import CatalogChanged, FeedUp
 from dora_bot.feed_session import MAX_KINDS, FeedSession
@@ -202,9 +203,9 @@ def item(data: bytes) -> None:
         return
     for read in (config.market_config, config.global_config):
         with suppress(ConfigError):
-            check(read(raw, config.Ceilings()))
+            check(read(raw, Ceilings()))
     with suppress(ConfigError):
-        config_edit.edited_market(T, None, raw, [], config.Ceilings())
+        config_edit.edited_market(T, None, raw, [], Ceilings())
     config_edit.changes_between(None, raw)
     for stored in (items.position_of, items.halt_of):
         with suppress(StoreError):
