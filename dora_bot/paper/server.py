@@ -96,7 +96,11 @@ class TradingServer:
         if after_s:
             await asyncio.sleep(after_s)
         venue.journal.record("reply", venue.now_ms(), request=number, status=reply.status)
-        return await send(request, reply, self._faults.damage(operation, number))
+        damage = self._faults.damage(operation, number)
+        response = await send(request, reply, damage)
+        if damage is not None and (request.transport is None or request.transport.is_closing()):
+            venue.journal.record("gone", venue.now_ms(), request=number)
+        return response
 
     async def _applied(
         self, request: web.Request, endpoint: Endpoint, raw: bytes, operation: Operation, number: int

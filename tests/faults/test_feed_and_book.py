@@ -38,8 +38,8 @@ def quoted(rig: Rig) -> Iterator[None]:
     """Each test begins on a socket that is up, with both sides of the three markets resting."""
     if not rig.bot.alive:
         rig.start()
+    rig.until_status("the socket in use", lambda s: s["feed"] == "ws" and not unproven(s), 30.0)
     rig.quoting(*QUOTED, seconds=40.0)
-    rig.until_status("the socket in use", lambda s: s["feed"] == "ws" and not unproven(s), 20.0)
     yield
     rig.disarm()
 

@@ -326,6 +326,19 @@ def test_pages_that_repeat_themselves_are_an_error_not_a_loop_and_not_a_short_li
     assert len(asked) <= 3
 
 
+@pytest.mark.fault("F41")
+def test_thousands_of_fills_are_read_by_pages_that_shift_meanwhile() -> None:
+    """A fill that is new since the first page pushes the last of it into the second one."""
+    newest_first = [fill(n, "00") for n in range(2_500, 0, -1)]
+    parts = (newest_first[:1_000], newest_first[999:1_999], newest_first[1_998:])
+    bodies = [{"fills": part, "cursor": cursor} for part, cursor in zip(parts, ("a", "b", ""), strict=True)]
+    server, asked = pages(*bodies)
+    with connected(server) as client:
+        found = [f.trade_id for f in client.get_fills(0)]
+    assert len(set(found)) == len(found) == 2_500
+    assert asked == ["", "a", "b"]
+
+
 def fill(number: int, second: str) -> dict[str, Any]:
     return {
         "trade_id": f"trade-{number}",
