@@ -51,20 +51,12 @@ def counted(rig: Rig) -> int:
     return int(rig.status()["counts"]["fills"])
 
 
-def cut(venue: Venue) -> int:
-    """The exchange ends every connection. Returns how many."""
-    sessions = tuple(venue.sessions.values())
-    for session in sessions:
-        session.hang_up(1006)
-    return len(sessions)
-
-
 @pytest.mark.fault("F39")
 def test_fills_of_a_disconnect_are_found_by_rest_and_booked_once(case: Case, rig: Rig) -> None:
     """Guard: `RestFeed._fills` asks from before the newest fill on; `StateManager.book_fill` knows the keys."""
     before = counted(rig)
     case.arm("ws.refuse", params={"status": 502})
-    case.struck("ws.close", rig.run(cut))
+    case.arm("ws.close")
     rig.until_status("rest in use", lambda s: s["feed"] == "rest", 5.0)
     began = time.monotonic()
     for n in range(5):
@@ -133,6 +125,7 @@ def test_positions_that_lag_are_no_reason_to_doubt_or_to_trade(case: Case, rig: 
     assert rig.status()["halts"] == []
 
 
+@pytest.mark.timeout(200)
 @pytest.mark.fault("F44")
 def test_a_position_that_no_fill_explains_freezes_its_market_and_halts_after_a_minute(
     case: Case, rig: Rig
@@ -152,7 +145,7 @@ def test_a_position_that_no_fill_explains_freezes_its_market_and_halts_after_a_m
     case.disarm()
     booked(rig, before + 1, 20.0)
     for halt in halted["halts"]:
-        assert rig.dora("resume", halt["halt_id"]).returncode == 0
+        rig.resume(halt["halt_id"])
     rig.quoting(seconds=20.0)
 
 

@@ -52,8 +52,7 @@ def test_reads_that_are_all_too_many_cost_quotes_only_with_the_sockets_proof(cas
         assert rig.run(ids) == ours
         time.sleep(0.2)
     refused = case.arm("ws.refuse", params={"status": 502})
-    sessions = rig.run(lambda v: [s.hang_up(1006) for s in tuple(v.sessions.values())])
-    case.struck("ws.close", len(sessions))
+    case.arm("ws.close")
     case.measured("B02", rig.withdrawn(seconds=7.0))
     case.until_hit(refused, 10.0)
     case.disarm()
@@ -67,8 +66,7 @@ def test_reads_that_are_all_too_many_cost_quotes_only_with_the_sockets_proof(cas
 def test_books_by_rest_are_believed_five_seconds_and_no_longer(case: Case, rig: Rig) -> None:
     """Guard: `RestFeed.PROOF_MS`."""
     refused = case.arm("ws.refuse", params={"status": 502})
-    sessions = rig.run(lambda v: [s.hang_up(1006) for s in tuple(v.sessions.values())])
-    case.struck("ws.close", len(sessions))
+    case.arm("ws.close")
     rig.until_status("rest in use", lambda s: s["feed"] == "rest", 5.0)
     rig.quoting(seconds=5.0)
     ours = rig.run(ids)
