@@ -81,6 +81,7 @@ def test_fills_that_only_the_account_read_tells_are_booked_within_ten_seconds(ca
         rig.hit(A, side, 1)
     case.held("both filled while the private channels were silent", rig.fills() >= before + 2)
     case.measured("B10", booked(rig, before + 2, 10.0))
+    assert counted(rig) == before + 2
 
 
 @pytest.mark.fault("F41")
