@@ -2,7 +2,7 @@
 # ARGS passes options on: make demo ARGS="--seconds 30 --json"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs-check conformance bench sim faults faults-page mutants mutants-random kill-nine doctor mission audit sbom lock clean
+.PHONY: help setup demo test check docs-check conformance bench sim faults faults-page mutants mutants-random soak kill-nine doctor mission audit sbom lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -56,6 +56,10 @@ mutants: setup  ## mistakes applied to the code one by one, each of which some t
 
 mutants-random: setup  ## random changes of risk, execution, reconciliation, state and diff: 85 % must be noticed
 	@scripts/random_mutants.sh $(ARGS)
+
+MINUTES ?= 30
+soak: setup  ## the bot on 48 markets for MINUTES= (30): memory, threads, descriptors and log stay bounded
+	@$(BIN)/python -m scripts.soak --minutes $(MINUTES) $(ARGS)
 
 kill-nine: setup  ## SIGKILL the quoting bot 20 times and audit it against the exchange each time
 	@$(BIN)/python -m scripts.kill_nine $(ARGS)
