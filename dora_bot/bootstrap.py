@@ -139,6 +139,8 @@ def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
     keeper = _keeper(base, feed, bot, gate, observe=options.observe)
     base.inbox.on_overflow = lambda: feed.resync(frozenset(keeper.resolution.configs))
     sweeper = _sweeper(base)
+    life = f"{base.settings.order_prefix}{base.lease.grip.fence}-"
+    base.state_dir.remember_life(life)
     parts = Parts(
         threads=base.threads,
         clock=base.clock,
@@ -154,7 +156,7 @@ def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
         state_dir=base.state_dir,
         telemetry=base.telemetry,
         sweeper=sweeper,
-        life_prefix=f"{base.settings.order_prefix}{base.lease.grip.fence}-",
+        life_prefix=life,
         gate=gate,
         clients={"rest": base.client, **base.slow_clients},
         db=base.db,

@@ -133,10 +133,22 @@ def resume(
     return ExitCode.DONE if told["resumed"] else ExitCode.HALTED
 
 
-def cancel_all() -> int:
+def cancel_all(
+    *,
+    leftovers: Annotated[
+        bool,
+        typer.Option("--leftovers", help="Only what a bot that ended in DORA_STATE_DIR may have left."),
+    ] = False,
+) -> int:
     """Cancel every open order of the account and read back that none is left. A running bot quotes on after a minute."""
     from dora_bot import operator_stop  # noqa: PLC0415  (see cli)
 
+    if leftovers:
+        swept = operator_stop.cancel_leftovers(read_settings())
+        if "skipped" not in swept:
+            return _swept(swept)
+        emit(swept)
+        return ExitCode.DONE
     return _swept(operator_stop.cancel_orders(read_settings()))
 
 

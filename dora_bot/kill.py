@@ -11,7 +11,7 @@ keeps out what is still on its way), then everything of the account is cancelled
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -20,6 +20,8 @@ from dora_bot.http_transport import Call, Failure, Reply
 from dora_bot.ports import Clock
 
 BATCH = 20
+CLEAN_READS = 2
+"""So many reads in a row must show nothing before a sweep ends."""
 MAX_PAGES = 100
 SINGLES = 16
 """How many orders are cancelled one by one in a round; more would fill the write bucket."""
@@ -65,6 +67,12 @@ class Swept:
     cancels: int
     account_wide: bool
     verified: bool
+
+    def told(self, exchange_ms: int) -> str:
+        """For people, with the exchange's time of the end."""
+        at = datetime.fromtimestamp(exchange_ms / 1_000, UTC)
+        end = f"verified at {at:%H:%M:%S} after {CLEAN_READS} reads" if self.verified else "not verified"
+        return f"{self.open_orders} resting, {end}"
 
 
 @dataclass(slots=True)
@@ -148,7 +156,7 @@ class _Sweep:
         clock = self.sweeper.clock
         while True:
             elapsed = (clock.now().mono_ms - self.started_ms) / 1_000
-            if self.clean_reads == 2 or elapsed > patience_s:
+            if self.clean_reads == CLEAN_READS or elapsed > patience_s:
                 break
             self.look()
             if self.left:
@@ -156,7 +164,7 @@ class _Sweep:
             clock.sleep(_PAUSE_S)
         if self.left == -1:
             raise ExchangeUnreachable(f"open orders could not be read: {self.problem}")
-        verified = self.clean_reads == 2
+        verified = self.clean_reads == CLEAN_READS
         return Swept(self.left, round(elapsed, 3), self.cancels, self.account_wide, verified)
 
     def look(self) -> None:

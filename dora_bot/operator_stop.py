@@ -22,7 +22,9 @@ from dora_bot.flatten import Flattener
 from dora_bot.halts import HaltFile
 from dora_bot.items import timestamp
 from dora_bot.kill import EVERYTHING, HALT, STOP, Reach, Sweeper, Swept
+from dora_bot.leftovers import LEFTOVERS, LeftoverSweeper
 from dora_bot.models import Halt, Hold, Instant
+from dora_bot.state_dir import is_held, last_life
 from dora_bot.state_store import StateStore
 from dora_bot.status import halt_json
 from dora_bot.units import count_text
@@ -148,6 +150,30 @@ def cancel_orders(settings: Settings, prefix: str = "", reach: Reach = EVERYTHIN
         swept: Swept = sweeper.sweep(PATIENCE_S, reach, note)
     finally:
         transport.close()
+    return {"open_orders": swept.open_orders, "seconds": swept.seconds, "verified": swept.verified}
+
+
+def cancel_leftovers(settings: Settings) -> dict[str, Any]:
+    """Cancel what the last life in the state directory may have left, and nothing of an instance that lives on.
+
+    The service manager runs it whenever the bot ended, however that was. Needs neither the database nor a disk that
+    can be written. Returns ``{"open_orders","seconds","verified"}``, or ``{"skipped"}`` with the reason why no order is
+    a dead bot's. Raises as `cancel_orders`, or `StoreError`.
+    """
+    life = last_life(settings.state_dir)
+    if not life or is_held(settings.state_dir):
+        return {
+            "skipped": "a bot runs there and looks after its orders" if life else "no bot has traded there"
+        }
+    clock = SystemClock()
+    transport = connect_transport(settings, load_signer(settings), clock)
+    try:
+        swept = LeftoverSweeper(transport, clock, settings.order_prefix, life=life).sweep(
+            PATIENCE_S, LEFTOVERS, note
+        )
+    finally:
+        transport.close()
+    note(f"dora: {swept.told(clock.now().exchange_ms)}")
     return {"open_orders": swept.open_orders, "seconds": swept.seconds, "verified": swept.verified}
 
 

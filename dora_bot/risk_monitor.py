@@ -15,6 +15,7 @@ from dora_bot.gate import ExposureGate
 from dora_bot.models import Balance, Hold, Instant
 from dora_bot.ports import AccountReader, HaltLatch, Inbox
 from dora_bot.pulse import Pulse
+from dora_bot.threads import Watch
 from dora_bot.views import View
 
 READ_MS = 5_000
@@ -64,6 +65,7 @@ class RiskMonitor:
     """Beats with every new view that was judged: a thread that judges the same one for ever gives no sign of life."""
     judged_mono_ms: int = -1
     clock_guard: ClockGuard = field(default_factory=ClockGuard)
+    tick_watch: Watch = field(default_factory=Watch)
 
     def step(self, now: Instant) -> None:
         self.watch(now)
@@ -123,13 +125,14 @@ class RiskMonitor:
             self.judged_mono_ms = view.now.mono_ms
             self.judged.beat()
         silent = now.mono_ms - view.now.mono_ms
+        stood_still = self.tick_watch.still_ms(Pulse(view.now.mono_ms), now)
         beat = view.global_config.loop_interval_ms if view.global_config else 0
         if silent <= STALL_MS + beat or self.gate.stopping:  # at a stop the sweep takes the tick's place
             self.gate.stalled = ""
             self._enforce(view, now)
             return
         self.gate.stalled = f"the tick has not answered for {silent} ms"
-        if silent > HANG_MS + beat:
+        if stood_still > HANG_MS + beat:  # not where the whole process did, which ends by itself
             self.halt("the tick loop does not answer", f"silent for {silent} ms", now)
         self.cancel_wanted = "tick loop stalled"
 

@@ -258,6 +258,7 @@ class Runtime:
             p.sweeper.prefix = p.life_prefix
         reach = OWN_IDS if lease_lost else STOP
         swept = self._tried("sweep", lambda: p.sweeper.sweep(SWEEP_S, reach))
+        proof = swept.told(p.clock.now().exchange_ms) if isinstance(swept, Swept) else str(swept)
         if isinstance(swept, Swept) and not (swept.verified and swept.open_orders == 0):
             self.exit_code = self.exit_code or ExitCode.FAILED
         for loop in self.loops:
@@ -276,9 +277,7 @@ class Runtime:
         self._tried("lease", p.lease.release)
         if self.exit_code is ExitCode.DONE and p.gate.halts.halted:
             self.exit_code = ExitCode.HALTED
-        p.telemetry.log.info(
-            "stopped", extra={"action": "stop", "reason": p.bot.stopping, "swept": str(swept)}
-        )
+        p.telemetry.log.info("stopped", extra={"action": "stop", "reason": p.bot.stopping, "orders": proof})
         if not self.options.json:
             self._tried("report", lambda: self._report(swept))
 

@@ -15,6 +15,7 @@ from typing import IO, Any, Self
 from dora_bot.errors import ConfigError, StoreError
 
 _STATUS = "status.json"
+_LIFE = "life"
 
 
 class StateDir:
@@ -63,6 +64,13 @@ class StateDir:
     def journal_path(self) -> Path:
         return self.path / "journal.sqlite"
 
+    def remember_life(self, prefix: str) -> None:
+        """What the client order ids of this life begin with, for `last_life`. Raises `StoreError`."""
+        try:
+            _replace(self.path / _LIFE, prefix.encode())
+        except OSError as error:
+            raise StoreError(f"state directory {self.path}: {error.strerror}") from error
+
     def publish_status(self, status: bytes) -> None:
         """Replace the status that `read_status` returns; ``status`` is one JSON object. Raises `StoreError`."""
         try:
@@ -94,6 +102,19 @@ def read_status(path: Path) -> dict[str, Any]:
     if not isinstance(status, dict):
         raise StoreError(f"status in {path} is not a JSON object")
     return status
+
+
+def last_life(path: Path) -> str:
+    """What the client order ids of the last life in the state directory ``path`` begin with; empty: there was none.
+
+    Raises `StoreError` if that cannot be read.
+    """
+    try:
+        return (path / _LIFE).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise StoreError(f"state directory {path}: {error}") from error
 
 
 def is_held(path: Path) -> bool:

@@ -55,6 +55,13 @@ def _close_at(venue: Venue, args: Arguments, now_ms: int) -> dict[str, Any]:
     return {"close_ms": close_ms}
 
 
+def _maintenance(venue: Venue, args: Arguments, now_ms: int) -> dict[str, Any]:
+    """The schedule announces a window that begins ``in_ms`` from now and lasts ``for_ms``."""
+    start_ms = now_ms + int(args["in_ms"])
+    venue.maintenance.append((start_ms, start_ms + int(args["for_ms"])))
+    return {"start_ms": start_ms}
+
+
 def _value(args: Arguments) -> int | None:
     return parse_fixed(args["value"], 4) if "value" in args else None
 
@@ -174,6 +181,7 @@ ACTIONS: Mapping[str, Action] = {
     "deactivate": _deactivate,
     "activate": _activate,
     "close_at": _close_at,
+    "maintenance": _maintenance,
     "determine": _determine,
     "dispute": _dispute,
     "amend_result": _amend_result,

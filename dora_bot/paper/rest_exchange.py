@@ -34,12 +34,16 @@ def get_status(call: Call) -> Reply:
     )
 
 
-def get_schedule(call: Call) -> Reply:  # noqa: ARG001  (every handler takes the call)
-    """Open round the clock: the paper exchange keeps no maintenance window of its own."""
+def get_schedule(call: Call) -> Reply:
+    """Open round the clock but for the maintenance that the operator announced, which he also has to begin and end."""
     whole_day = [{"open_time": "00:00", "close_time": "00:00"}]
     week: Json = {"start_time": "2026-01-01T00:00:00Z", "end_time": "2036-01-01T00:00:00Z"}
     week |= dict.fromkeys(_DAYS, whole_day)
-    return Reply(200, {"schedule": {"standard_hours": [week], "maintenance_windows": []}})
+    windows = [
+        {"start_datetime": rfc3339(start_ms), "end_datetime": rfc3339(end_ms)}
+        for start_ms, end_ms in call.venue.maintenance
+    ]
+    return Reply(200, {"schedule": {"standard_hours": [week], "maintenance_windows": windows}})
 
 
 def get_user_data_timestamp(call: Call) -> Reply:

@@ -68,6 +68,8 @@ class Venue:
         self.sessions: dict[int, WsSession] = {}
         self.turn: Callable[[int], None] = lambda _now_ms: None
         """Lets the world and the self-acting faults act; whoever drives the exchange sets it."""
+        self.maintenance: list[tuple[int, int]] = []
+        """What the schedule announces, from and until in Unix ms; pausing is another thing."""
         self.failure: Exception | None = None
         """What broke the exchange, if anything did; the driver stops on it."""
         self._transfer_ids: set[tuple[str, str]] = set()

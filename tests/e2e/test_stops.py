@@ -1,6 +1,7 @@
 """Every way to end the bot: signals while it quotes and while it starts, and starts that cannot be."""
 
 import json
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -65,6 +66,8 @@ def test_a_signal_ends_it_clean_with_everything_booked(rig: Rig, number: signal.
     counts = rig.status()["counts"]
     assert counts["risk_reads"] >= 2
     assert min(counts["rest_calls"], counts["keeper_calls"], counts["risk_calls"]) > 0
+    (stopped,) = [line["orders"] for line in rig.bot.log() if line["message"] == "stopped"]
+    assert re.fullmatch(r"0 resting, verified at \d\d:\d\d:\d\d after 2 reads", stopped)
     assert [line["ceilings"] for line in rig.bot.log() if line["message"] == "started"] == ["paper defaults"]
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -50,7 +51,7 @@ class LocalAwsProcess:
 
 Fault = Callable[[str], str]
 """Given the operation (``PutItem``): "" to pass, ``drop_reply`` (applied, connection cut), ``refuse`` (500, not
-applied), ``throttle`` (400, not applied)."""
+applied), ``throttle`` (400, not applied), ``hang`` (no answer while it stays so, not applied)."""
 
 
 class FaultyProxy:
@@ -71,6 +72,10 @@ class FaultyProxy:
                 fault = proxy.fault(operation)
                 if fault == "refuse":
                     self.reply(500, b'{"__type":"InternalServerError"}')
+                elif fault == "hang":
+                    while proxy.fault(operation) == "hang":
+                        time.sleep(0.05)
+                    self.close_connection = True
                 elif fault == "throttle":
                     self.reply(400, b'{"__type":"ThrottlingException"}')
                 else:

@@ -250,10 +250,22 @@ def test_a_halt_lifted_before_this_life_is_told_though_none_is_in_force(bench: B
 
 def test_a_silence_that_no_call_explains_is_a_halt(bench: Bench) -> None:
     bench.tick_published()
-    bench.step(HANG_MS + 500)
-    assert bench.latch.read().halts == ()
-    bench.step(1)
+    for _ in range(2 + HANG_MS // 500):
+        bench.step(500)
+        assert bench.latch.read().halts == ()
+    bench.step(500)
     assert [h.reason for h in bench.latch.read().halts] == ["the tick loop does not answer"]
+
+
+def test_a_process_that_stood_still_as_a_whole_is_frozen_and_not_halted(bench: Bench) -> None:
+    bench.tick_published()
+    bench.step()
+    bench.step(60_000)
+    assert bench.cancelled == ["tick loop stalled"]
+    assert bench.refusal().startswith("the tick has not answered")
+    bench.tick_published()
+    bench.step()
+    assert (bench.refusal(), bench.latch.read().halts) == ("", ())
 
 
 def test_a_stop_that_takes_long_is_not_taken_for_a_hang(bench: Bench) -> None:
