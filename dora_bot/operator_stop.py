@@ -168,9 +168,10 @@ def cancel_leftovers(settings: Settings) -> dict[str, Any]:
     clock = SystemClock()
     transport = connect_transport(settings, load_signer(settings), clock)
     try:
-        swept = LeftoverSweeper(transport, clock, settings.order_prefix, life=life).sweep(
-            PATIENCE_S, LEFTOVERS, note
+        sweeper = LeftoverSweeper(
+            transport, clock, settings.order_prefix, subaccount=settings.kalshi_subaccount, life=life
         )
+        swept = sweeper.sweep(PATIENCE_S, LEFTOVERS, note)
     finally:
         transport.close()
     note(f"dora: {swept.told(clock.now().exchange_ms)}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from dora_bot.events import AccountRead, ClosuresRead
 from dora_bot.models import ExchangeStatus, Instant
 
-CANCEL_BEFORE_MS = 60_000
+CANCEL_BEFORE_MS = 65_000
+"""Nothing may rest from 60 s before (FAULTS B14); by then it must have been cancelled, and proven gone."""
 
 
 @dataclass(slots=True)

@@ -56,8 +56,8 @@ from dora_bot.refusals import Refusals
 from dora_bot.reopening import Reopening
 from dora_bot.views import PAPER_CEILINGS, ConfigChanged, MarketView, View
 
-CLOSE_MARGIN_MS = 60_000
-"""No quote of ours rests from this long before the close on: afterwards cancels are refused (FAULTS B14)."""
+CLOSE_MARGIN_MS = 65_000
+"""Quotes go this long before the close, so that none rests from 60 s before it on; in it cancels are refused (B14)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ def test_a_close_that_comes_near_and_a_market_that_stops_and_goes_on(case: Case,
     mark = rig.run(lambda v: v.journal.last)
     on = case.arm("mkt.state", {}, {"to": "activate", "ticker": B})
     case.until_hit(on, 5.0)
+    rig.move(B, 4_700, 5_200)  # the deactivation took the house's orders, too
     rig.quoting(B, seconds=20.0)
     assert not [r for r in case.history(mark).requests if r.is_exposure and A in r.tickers]
     rig.until("the close", lambda v: v.engine.market(A).status != "active", 30.0)

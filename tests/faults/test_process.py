@@ -39,7 +39,7 @@ def quoted(rig: Rig, case: Case) -> Iterator[None]:
             bot.process.send_signal(signal.SIGCONT)
             bot.kill()
     for halt in rig.status().get("halts", []):
-        rig.dora("resume", str(halt["halt_id"]))
+        rig.resume(str(halt["halt_id"]))
 
 
 def zero_for(rig: Rig, seconds: float) -> None:

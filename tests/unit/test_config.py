@@ -48,6 +48,7 @@ def test_stray_spaces_around_names_and_words_are_no_edit() -> None:
     assert market_config(item, Ceilings()) == parsed()
 
 
+@pytest.mark.fault("F56")
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -48,6 +48,7 @@ def test_each_good_item_is_applied_to_its_market() -> None:
     assert found.global_config == limits()
 
 
+@pytest.mark.fault("F56")
 @pytest.mark.parametrize(
     "bad",
     [

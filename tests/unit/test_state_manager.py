@@ -492,6 +492,7 @@ def test_nothing_is_quoted_in_the_last_minute_before_the_close() -> None:
     assert seen(state, 1).frozen == "the market is about to close"
 
 
+@pytest.mark.fault("F67", "F68")
 def test_a_lifecycle_frame_changes_status_close_time_grid_and_result() -> None:
     state = manager()
     feed(state, LifecycleSeen(T, "deactivated"))
