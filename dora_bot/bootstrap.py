@@ -259,6 +259,7 @@ def _risk(base: Base, bot: Bot, gate: ExposureGate, sweeper: Sweeper, recovered:
             sweeper.sweep(HALTED_SWEEP_S, HALT) if gate.halts.halted else sweeper.sweep(SWEEP_S, OWN_IDS)
         ),
         on_problem=base.telemetry.problem,
+        own_prefix=base.settings.order_prefix,
         clock_offset_ms=lambda: base.clock.wall_offset_ms,
         started_ms=recovered.fills_since_ms,
         booked_since_ms=recovered.booked_since_ms,

@@ -99,6 +99,8 @@ class GlobalConfig(_Item):
     max_fill_15s_e2: CountE2 = Field(default=50_000, alias="max_fill_15s", ge=100, le=100_000_000)
     """Contracts matched in 15 s on one shard; the exchange itself then takes our quotes there away."""
     loop_interval_ms: int = Field(default=500, ge=50, le=60_000)
+    foreign_orders: Literal["respect", "cancel"] = "respect"
+    """What becomes of open orders without our prefix; ``cancel`` is for a subaccount that is the bot's alone."""
     trading_enabled: Flag
 
 

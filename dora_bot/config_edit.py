@@ -49,7 +49,7 @@ _OPTIONAL_LIMITS: Final = frozenset(
 )
 """Limits that do not exist while they are absent: setting one lowers risk, taking it away raises it."""
 
-_ANY_CHANGE_IS_RISK: Final = frozenset({"strategy"})
+_ANY_CHANGE_IS_RISK: Final = frozenset({"strategy", "foreign_orders"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from dora_bot.clock_guard import ClockGuard
 from dora_bot.errors import SIGNATURE_EXPIRED, AuthRefused, DoraError, RateLimited, StoreError
 from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.gate import ExposureGate
-from dora_bot.models import Balance, Hold, Instant
+from dora_bot.models import Balance, Cancel, Hold, Instant
 from dora_bot.ports import AccountReader, HaltLatch, Inbox
 from dora_bot.pulse import Pulse
 from dora_bot.threads import Watch
+from dora_bot.units import price_text
 from dora_bot.views import View
 
 READ_MS = 5_000
@@ -44,6 +45,8 @@ class RiskMonitor:
     published: Callable[[], View | None]
     cancel_everything: Callable[[str], object]
     on_problem: Callable[[str, Exception], None]
+    own_prefix: str
+    """What the client order ids of our own orders begin with."""
     clock_offset_ms: Callable[[], int]
     """Exchange time less the machine's own."""
     started_ms: int
@@ -93,8 +96,10 @@ class RiskMonitor:
         if now.mono_ms >= self.read_due_ms:
             self.read_due_ms = now.mono_ms + READ_MS
             try:
-                self.inbox.post(self.read_account(now))
+                read = self.read_account(now)
+                self.inbox.post(read)
                 self.auth_refusals = 0
+                self._cancel_foreign(read)
             except AuthRefused as error:
                 self.auth_refusals += 1
                 self.on_problem("account", error)
@@ -106,6 +111,20 @@ class RiskMonitor:
                     self.halt(reason, str(error), now)
             except DoraError as error:
                 self.on_problem("account", error)
+
+    def _cancel_foreign(self, read: AccountRead) -> None:
+        """Where the account is the bot's alone, an order that it does not own is an accident (FAULTS I15)."""
+        view = self.published()
+        if view is None or view.global_config is None or view.global_config.foreign_orders != "cancel":
+            return
+        foreign = [o for o in read.orders if not o.client_order_id.startswith(self.own_prefix)]
+        if not foreign:
+            return
+        told = ", ".join(f"{o.ticker} {o.side} {price_text(o.price_e4)}" for o in foreign[:5])
+        self.on_problem("foreign orders", DoraError(f"{len(foreign)} foreign orders are cancelled: {told}"))
+        self.reader.cancel_orders(
+            [Cancel(o.client_order_id, o.order_id, o.ticker, o.exchange_index, "foreign") for o in foreign]
+        )
 
     def take_halts(self) -> None:
         found = self.halts()

@@ -117,3 +117,18 @@ def test_it_stops_with_the_foreign_order_untouched_and_the_books_equal(rig: Rig)
     assert rig.bot.stop() == 0
     assert [o.client_order_id for o in rig.run(resting)] == [FOREIGN]
     assert rig.ledger_differences() == []
+
+
+def test_on_an_account_of_its_own_a_foreign_order_is_gone_within_ten_seconds(make_rig: MakeRig) -> None:
+    """FAULTS B09, I15."""
+    rig = make_rig([StaticMarket("KXALONE-26NOV20-A")])
+    rig.configure()
+    rig.edit("global_config", "foreign_orders", {"S": "cancel"})
+    rig.start()
+    rig.quoting()
+    request = OrderRequest(rig.tickers[0], Side.BID, 2_000, 700, TimeInForce.GTC, client_order_id=FOREIGN)
+    rig.run(lambda v: v.engine.create(TRADER, request, v.now_ms()))
+    rig.until("it is gone", lambda v: FOREIGN not in {o.client_order_id for o in resting(v)}, 10.0)
+    assert len(rig.run(resting)) == 2
+    assert rig.status()["halts"] == []
+    assert rig.bot.stop() == 0

@@ -52,6 +52,7 @@ class Bench:
             published=lambda: self.published,
             cancel_everything=self.cancelled.append,
             on_problem=lambda where, error: self.problems.append((where, error)),
+            own_prefix="b-",
             clock_offset_ms=lambda: self.clock_offset_ms,
             started_ms=START_MS,
             booked_since_ms=KNOWN_MS,
@@ -193,6 +194,18 @@ def test_a_key_refused_three_times_in_a_row_halts(bench: Bench) -> None:
     bench.step(READ_MS)
     assert [h.reason for h in bench.latch.read().halts] == ["the exchange refuses the key"]
     assert "halted" in bench.refusal()
+
+
+@pytest.mark.parametrize(("policy", "left"), [("cancel", {"b-1"}), ("respect", {"b-1", "by-hand"})])
+def test_foreign_orders_are_cancelled_only_where_the_config_says_so(
+    bench: Bench, policy: str, left: set[str]
+) -> None:
+    orders = [Place(name, T, Side.BID, 4_000, 100, NOON_MS, 0) for name in ("b-1", "by-hand")]
+    bench.exchange.place_orders(orders)
+    bench.tick_published(global_config=limits(foreign_orders=policy))
+    bench.step()
+    assert {o.client_order_id for o in bench.exchange.resting().values()} == left
+    assert [where for where, _ in bench.problems] == (["foreign orders"] if policy == "cancel" else [])
 
 
 # ── halts and judgement ─────────────────────────────────────────────────────────────────────────
