@@ -114,7 +114,7 @@ def test_it_trades_halts_and_stops_and_the_siblings_are_left_alone(rig: Rig) -> 
 
     done = rig.dora("halt", "--reason", "a look")
     assert (done.returncode, rig.run(ours), rig.run(siblings)) == (0, 0, ["sibling-3000"]), done.stderr
-    assert rig.dora("resume", json.loads(done.stdout)["halt_id"]).returncode == 0
+    rig.resume(json.loads(done.stdout)["halt_id"])
     rig.until("quotes again", lambda v: ours(v) >= 3, 30.0)
     assert rig.dora("cancel-all").returncode == 0
     assert rig.run(siblings) == ["sibling-3000"]
