@@ -28,6 +28,11 @@ SINGLES = 16
 CONFIRMED_MS = 2_500
 """An order whose cancel was confirmed may stay listed for as long as reads lag; then it is cancelled again."""
 _PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 2.0
+_PACE = 30
+"""Write tokens a second while the exchange answers 429 (FAULTS F21): a command, the bot's own sweep and its tick may be
+at it together, and the lowest tier refills 100."""
+_CANCEL_COST = 2
 _REFUSALS = 3
 
 
@@ -151,6 +156,7 @@ class _Sweep:
     refusals: int = 0
     as_of_ms: int = 0
     problem: str = ""
+    pause_s: float = _PAUSE_S
 
     def run(self, patience_s: float) -> Swept:
         clock = self.sweeper.clock
@@ -161,7 +167,7 @@ class _Sweep:
             self.look()
             if self.left:
                 self.strike(elapsed)
-            clock.sleep(_PAUSE_S)
+            clock.sleep(self.pause_s)
         if self.left == -1:
             raise ExchangeUnreachable(f"open orders could not be read: {self.problem}")
         verified = self.clean_reads == CLEAN_READS
@@ -213,6 +219,9 @@ class _Sweep:
         self.cancels += len(due)
         answers = self.sweeper.transport.call_all([call for call, _ in work])
         self.last_write_ms = self.sweeper.clock.now().exchange_ms
+        denied = any(isinstance(answer, Reply) and answer.status == 429 for answer in answers)
+        paced_s = min(_CANCEL_COST * len(due) / _PACE, _LONGEST_PAUSE_S) if denied else 0.0
+        self.pause_s = max(_PAUSE_S, paced_s)
         for (call, take), answer in zip(work, answers, strict=True):
             try:
                 take(_success(call, answer))

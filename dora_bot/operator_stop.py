@@ -32,6 +32,9 @@ from dora_bot.units import count_text
 PATIENCE_S: Final = 30.0
 """B01: zero open orders in 5 s when calls succeed, in 30 s while most of them fail."""
 
+NOTICED_S: Final = 1.0
+"""A running bot looks into the halt file every half second."""
+
 CLOSE_S: Final = 10.0
 """How long closing is tried; what no one takes within the bound by then is left, and said."""
 
@@ -147,6 +150,8 @@ def cancel_orders(settings: Settings, prefix: str = "", reach: Reach = EVERYTHIN
         sweeper = Sweeper(
             transport, clock, prefix, lambda: file.emptied(clock.now()), settings.kalshi_subaccount
         )
+        if reach is EVERYTHING:
+            _announce(settings, sweeper)
         swept: Swept = sweeper.sweep(PATIENCE_S, reach, note)
     finally:
         transport.close()
@@ -176,6 +181,16 @@ def cancel_leftovers(settings: Settings) -> dict[str, Any]:
         transport.close()
     note(f"dora: {swept.told(clock.now().exchange_ms)}")
     return {"open_orders": swept.open_orders, "seconds": swept.seconds, "verified": swept.verified}
+
+
+def _announce(settings: Settings, sweeper: Sweeper) -> None:
+    """Tell a bot that runs here before its orders go: it would replace them before it heard (FAULTS B15)."""
+    if is_held(settings.state_dir):
+        try:
+            sweeper.emptied()
+        except StoreError as error:
+            note(f"dora: a bot may quote on: {error}")
+        sweeper.clock.sleep(NOTICED_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,10 @@ from dora_bot.models import (
     Quote,
     Side,
 )
-from dora_bot.own_orders import OrderState, OwnOrder
+from dora_bot.own_orders import RECANCEL_AFTER_MS, OrderState, OwnOrder
 from dora_bot.views import MarketView, View
 from dora_bot.write_budget import Wanted, withdrawal
 from dora_bot.write_worth import move_worth, quote_worth, renewal_worth, shrink_worth
-
-RECANCEL_AFTER_MS = 1_000
-"""A cancel without an answer is repeated (it is a safe write) no faster than this."""
 
 GROW_BELOW = 0.5
 """A quote is topped up to its wished size, at the price of its queue place, only below this share of it."""
@@ -145,15 +142,14 @@ def _choose(orders: list[OwnOrder], quote: Quote | None) -> tuple[OwnOrder | Non
 
 
 def _cancel_is_due(order: OwnOrder, now: Instant) -> bool:
-    tried = order.written.mono_ms if order.cancel_tried_mono_ms is None else order.cancel_tried_mono_ms
-    due = now.mono_ms - tried >= RECANCEL_AFTER_MS
+    again = order.cancel_again_mono_ms
+    due = now.mono_ms >= (order.written.mono_ms + RECANCEL_AFTER_MS if again is None else again)
     return order.state is OrderState.CLOSING and bool(order.order_id) and due
 
 
 def _cancelled_lately(order: OwnOrder, now: Instant) -> bool:
     """A cancel was sent a moment ago, and not taken or not answered: the next try waits."""
-    tried = order.cancel_tried_mono_ms
-    return tried is not None and now.mono_ms - tried < RECANCEL_AFTER_MS
+    return order.cancel_again_mono_ms is not None and now.mono_ms < order.cancel_again_mono_ms
 
 
 def _place(

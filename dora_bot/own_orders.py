@@ -26,6 +26,14 @@ SIGNATURE_WINDOW_MS = 30_000
 APPLIED_MS = 2_500
 """A read this much newer than the sending of a write shows its effect: a call lasts at most 2 s, clocks differ."""
 
+RECANCEL_AFTER_MS = 1_000
+"""A cancel that did not end the order is repeated (it is a safe write) no faster than this."""
+
+RECANCEL_CLOSED_MS = 10_000
+"""The same where the market is closed or inactive (FAULTS F26)."""
+
+_CLOSED_CODES = frozenset({"market_inactive", "market_closed", "market_already_closed"})
+
 
 class OrderState(StrEnum):
     IN_FLIGHT = "in_flight"
@@ -56,7 +64,8 @@ class OwnOrder:
     closed_mono_ms: int = 0
     pending: Action | None = None
     evidence: str = ""
-    cancel_tried_mono_ms: int | None = None
+    cancel_again_mono_ms: int | None = None
+    """A cancel was sent and did not end it: no other one before this moment."""
 
     @property
     def live(self) -> bool:
@@ -120,14 +129,13 @@ def reserved(order: OwnOrder, action: Amend | Cancel, now: Instant) -> OwnOrder:
     """An amend or cancel of this order is about to be sent."""
     if isinstance(action, Amend):
         return replace(
-            order, state=OrderState.IN_FLIGHT, pending=action, written=now, cancel_tried_mono_ms=None
+            order, state=OrderState.IN_FLIGHT, pending=action, written=now, cancel_again_mono_ms=None
         )
+    again = now.mono_ms + RECANCEL_AFTER_MS
     if order.state is OrderState.CLOSING:
         # Repeated: what a read must be newer than for the order to be gone is the first cancel.
-        return replace(order, pending=action, cancel_tried_mono_ms=now.mono_ms)
-    return replace(
-        order, state=OrderState.CLOSING, pending=action, written=now, cancel_tried_mono_ms=now.mono_ms
-    )
+        return replace(order, pending=action, cancel_again_mono_ms=again)
+    return replace(order, state=OrderState.CLOSING, pending=action, written=now, cancel_again_mono_ms=again)
 
 
 def settled(order: OwnOrder, outcome: Outcome, now: Instant) -> OwnOrder:
@@ -178,6 +186,9 @@ def _after_amend(order: OwnOrder, amend: Amend, outcome: Outcome, now: Instant) 
 
 
 def _after_cancel(order: OwnOrder, outcome: Outcome, now: Instant) -> OwnOrder:
+    if outcome.code in _CLOSED_CODES:
+        # Nothing can be cancelled any more: the exchange does it by itself, a few seconds after the close.
+        order = replace(order, cancel_again_mono_ms=now.mono_ms + RECANCEL_CLOSED_MS)
     if outcome.kind is OutcomeKind.UNKNOWN:
         return replace(order, state=OrderState.CLOSING)
     if outcome.kind is not OutcomeKind.ACCEPTED:

@@ -302,27 +302,30 @@ class Rig:
         found: list[str] = self.audit()["differences"]
         return found
 
+    def admin(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """A call of the exchange's admin port."""
+        here = self.server.here
+        headers = {"Authorization": f"Bearer {here.admin_token}"}
+        url = f"{here.admin_url}/admin/v1/{path}"
+        reply = requests.request(method, url, json=body, headers=headers, timeout=START_S)
+        assert reply.ok, reply.text
+        told: dict[str, Any] = reply.json()
+        return told
+
     def arm(self, kind: str, match: dict[str, str], params: dict[str, Any], when: dict[str, Any]) -> str:
         """A fault at the exchange, by its admin port: what acts by itself acts at once. Returns its id."""
-        here = self.server.here
-        armed = requests.post(
-            f"{here.admin_url}/admin/v1/faults",
-            json={"kind": kind, "match": match, "params": params, "when": when},
-            headers={"Authorization": f"Bearer {here.admin_token}"},
-            timeout=START_S,
-        )
-        assert armed.ok, armed.text
-        return str(armed.json()["fault_id"])
+        request = {"kind": kind, "match": match, "params": params, "when": when}
+        return str(self.admin("POST", "faults", request)["fault_id"])
 
-    def disarm(self) -> list[int]:
-        """End all faults. Returns how often each struck, in the order in which they were armed."""
-
-        def act(venue: Venue) -> list[int]:
-            hits = [int(fault["hits"]) for fault in venue.faults.bodies()]
-            venue.faults.disarm()
-            return hits
-
-        return self.run(act)
+    def disarm(self, fault_id: str = "") -> list[int]:
+        """End one fault, or all. Returns how often each struck, in the order in which they were armed."""
+        armed = {fault["fault_id"]: int(fault["hits"]) for fault in self.admin("GET", "faults")["faults"]}
+        if not fault_id:
+            self.admin("DELETE", "faults")
+            return list(armed.values())
+        if fault_id in armed:  # one that struck all at once is gone already
+            self.admin("DELETE", f"faults/{fault_id}")
+        return [armed[one] for one in armed if one == fault_id]
 
 
 # ── what an exchange shows ──────────────────────────────────────────────────────────────────────

@@ -4,16 +4,14 @@ import json
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dora_bot.paper.venue import Venue
 from scripts.fault_catalogue import ROOT, bounds
 from tests.e2e.rig import Rig
-from tests.faults.predicates import PREDICATES, History
+from tests.faults.predicates import PREDICATES, History, lives_s
 
 LEDGER_S = 15.0
 CHECKS = frozenset({*PREDICATES, "ledger", "cap"})
@@ -36,6 +34,7 @@ class Case:
         self.measures: dict[str, float] = {}
         self.exempted: dict[str, str] = {}
         self._armed: dict[str, str] = {}
+        self._any: list[frozenset[str]] = []
         self._begun = time.monotonic()
 
     # ── while the test runs ─────────────────────────────────────────────────────────────────────
@@ -51,6 +50,18 @@ class Case:
         fault_id = self.rig.arm(kind, dict(match or {}), dict(params or {}), dict(when or {}))
         self._armed[fault_id] = kind
         return fault_id
+
+    def arm_any(
+        self,
+        kind: str,
+        matches: Sequence[Mapping[str, str]],
+        params: Mapping[str, Any],
+        when: Mapping[str, Any],
+    ) -> list[str]:
+        """The same fault on several kinds of calls, at least one of which must be struck."""
+        armed = [self.arm(kind, match, params, when) for match in matches]
+        self._any.append(frozenset(armed))
+        return armed
 
     def struck(self, what: str, times: int = 1) -> None:
         """A fault that is none of the exchange's: ``SIGKILL``, ``gate shut`` …"""
@@ -69,9 +80,11 @@ class Case:
     def disarm(self, *fault_ids: str) -> None:
         """End these faults, or all; each must have struck."""
         for fault_id in fault_ids or tuple(self._armed):
-            kind = self._armed.pop(fault_id)
-            self.struck(kind, self.hits_of(fault_id))
-            self.rig.run(partial(_disarm, fault_id))
+            kind, hits = self._armed.pop(fault_id), self.hits_of(fault_id)
+            together = next((ids for ids in self._any if fault_id in ids), frozenset())
+            if hits or not any(map(self.hits_of, together)):
+                self.struck(kind, hits)
+            self.rig.disarm(fault_id)
 
     def held(self, what: str, condition: object) -> None:
         """What must have been so for the test to mean anything."""
@@ -110,6 +123,8 @@ class Case:
             if name not in self.exempted and (breaches := judge(history))
         }
         assert not found, f"the journal shows {found}"
+        if lives := [*lives_s(history)]:
+            self.measured("B13", max(lives))
         self._audit()
 
     def _audit(self) -> None:
@@ -137,11 +152,6 @@ class Case:
             "commit": commit(),
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
         }
-
-
-def _disarm(fault_id: str, venue: Venue) -> None:
-    with suppress(KeyError):  # some end by themselves
-        venue.faults.disarm(fault_id)
 
 
 @contextmanager

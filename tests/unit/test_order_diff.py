@@ -216,10 +216,10 @@ def test_a_cancel_without_an_answer_is_repeated_once_a_second() -> None:
 
 
 def test_a_cancel_that_was_refused_is_tried_again_after_a_second_without_a_storm() -> None:
-    order = own(cancel_tried_mono_ms=NOW.mono_ms)
+    order = own(cancel_again_mono_ms=later(1_000).mono_ms)
     assert messages(market_view(order), now=later(999)) == []
     assert one(market_view(order), now=later(1_000)).action == cancel(order, "not wished")
-    amended = own(cancel_tried_mono_ms=None)
+    amended = own(cancel_again_mono_ms=None)
     assert one(market_view(amended), now=later(1)).action == cancel(amended, "not wished")
 
 

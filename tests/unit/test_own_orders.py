@@ -160,6 +160,13 @@ def test_a_cancel_answered_404_keeps_the_order_closing_and_counted() -> None:
     assert (order.state, order.exposed_e2) == (OrderState.CLOSING, 1_000)
 
 
+def test_a_cancel_in_a_closed_market_is_not_repeated_for_ten_seconds() -> None:
+    order = own_orders.settled(closing(), Outcome(CANCEL, OutcomeKind.UNKNOWN, code="market_inactive"), SOON)
+    assert order.cancel_again_mono_ms == SOON.mono_ms + own_orders.RECANCEL_CLOSED_MS
+    other = own_orders.settled(closing(), Outcome(CANCEL, OutcomeKind.UNKNOWN, code="not_found"), SOON)
+    assert other.cancel_again_mono_ms == NOW.mono_ms + own_orders.RECANCEL_AFTER_MS
+
+
 @pytest.mark.parametrize("kind", [OutcomeKind.REFUSED, OutcomeKind.DENIED_LOCALLY])
 def test_a_cancel_that_did_not_happen_leaves_the_order_resting(kind: OutcomeKind) -> None:
     assert own_orders.settled(closing(), Outcome(CANCEL, kind), SOON).state is OrderState.RESTING
