@@ -100,6 +100,8 @@ def test_a_cancel_answered_404_for_a_filled_order_is_not_replaced_above_the_cap(
     widen(rig, A)
     rig.until_status("the fill booked", lambda s: s["positions"].get(A, {}).get("net") == "5.00", 15.0)
     case.measured("B10", max(time.monotonic() - readable, 0.0))
+    long = rig.run(lambda v: sum(o.remaining_e2 for o in resting(v, A) if o.side is Side.BID))
+    assert long == 0
 
 
 @pytest.mark.fault("F18")

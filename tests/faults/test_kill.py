@@ -133,7 +133,7 @@ def test_a_halt_by_good_calls(case: Case, rig: Rig) -> None:
     none_after(case, latched + 500)
 
 
-def stopped(case: Case, rig: Rig, measure: str) -> None:
+def check_stop(case: Case, rig: Rig, measure: str) -> None:
     """SIGTERM, and what must follow."""
     signalled = rig.run(lambda v: v.now_ms())
     assert rig.bot.stop(signal.SIGTERM, seconds=25.0) == 0, rig.bot.last_words()
@@ -148,7 +148,7 @@ def stopped(case: Case, rig: Rig, measure: str) -> None:
 def test_a_stop_by_good_calls(case: Case, rig: Rig) -> None:
     """The clean case beside the faulty one."""
     case.held("orders rest", len(rig.run(resting)) == 8)
-    stopped(case, rig, "B05 clean")
+    check_stop(case, rig, "B05 clean")
 
 
 @pytest.mark.fault("F22")
@@ -156,7 +156,7 @@ def test_a_stop_does_not_need_cancels(case: Case, rig: Rig) -> None:
     """Guard: the group trigger (`groups_after_s` of STOP in kill)."""
     case.held("orders rest", len(rig.run(resting)) == 8)
     fail(case, CANCELS, {"code": 503}, 25_000)
-    stopped(case, rig, "B05 faults")
+    check_stop(case, rig, "B05 faults")
 
 
 @pytest.mark.timeout(200)
