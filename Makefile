@@ -2,7 +2,7 @@
 # ARGS passes options on: make demo ARGS="--seconds 30 --json"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs-check conformance bench sim faults faults-page mutants mutants-random soak kill-nine doctor mission audit sbom lock clean
+.PHONY: help setup demo test check docs-check conformance bench fuzz sim faults faults-page mutants mutants-random soak kill-nine doctor mission audit sbom lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -35,6 +35,10 @@ conformance: setup  ## foreign Kalshi clients against the paper exchange (needs 
 
 bench: setup  ## every figure as one JSON line; needs a quiet machine
 	@for script in scripts/bench_*.py; do $(BIN)/python -m scripts.$$(basename $$script .py) || exit 1; done
+
+SECONDS ?= 60
+fuzz: setup  ## hostile messages to every reader of what the exchange and the tables say (SECONDS=)
+	@$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
 
 TICKS ?= 100000
 SEED ?= 1

@@ -1,6 +1,6 @@
 """Benchmark of the write budget's ranking: the same seeded markets, ranked and first come first served, at Basic.
 
-usage: python -m scripts.bench_budget [--pairs 30] [--markets 120] [--seconds 45] [--jobs 2]
+usage: python -m scripts.bench_budget [--pairs 30] [--markets 140] [--seconds 45] [--jobs 2]
 
 ``first_come`` serves in the order in which markets began to want a write, and what is not affordable waits.
 ``first_come_withdrawing`` differs from it in one thing: it too cancels an outrun quote that it cannot amend. Both keep the
@@ -99,7 +99,7 @@ def compare(name: str, ours: Sequence[Figures], theirs: Sequence[Figures], figur
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=30)
-    parser.add_argument("--markets", type=int, default=120)
+    parser.add_argument("--markets", type=int, default=140)
     parser.add_argument("--seconds", type=int, default=45)
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
