@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from dora_bot.ceilings import Ceilings
 from dora_bot.config import Settings
-from dora_bot.errors import ConfigError, DoraError, LeaseLost, RateLimited
+from dora_bot.errors import ConfigError, DoraError, LeaseLost, RateLimited, StoreError
 from dora_bot.exit_codes import ExitCode
 from dora_bot.kill import OWN_IDS, STOP, Swept
 from dora_bot.models import Balance, Instant
@@ -106,7 +106,7 @@ class Runtime:
             ("polling", 0.1, self.poll),
             ("drain", 0.25, self.drain),
             ("lease", 0.5, self.renew),
-            ("status", 0.5, self.publish_status),
+            ("status", 0.5, self.tell_status),
         ):
             self.loops.append(p.threads.loop(name, every_s, step, p.clock, self.on_thread_death))
         for loop in self.loops:
@@ -191,6 +191,9 @@ class Runtime:
         except LeaseLost as error:  # the renewal may learn of it later than a booking does
             self.lease_lost(error)
             return
+        except StoreError as error:  # the journal cannot be used; the tick knows, and quotes nothing
+            self.parts.telemetry.problem("drain", error)
+            return
         if report.error:
             self.parts.telemetry.problem("drain", DoraError(report.error))
         if now.mono_ms >= self.heartbeat_due_ms:
@@ -225,6 +228,13 @@ class Runtime:
         """Another instance owns the account: leave it, which is no reason for a halt."""
         self.exit_code = ExitCode.LEASE
         self.stop_reason = self.stop_reason or str(error)
+
+    def tell_status(self, now: Instant) -> None:
+        """A disk that takes no status is no reason to stop trading; what has to be durable asks it for itself."""
+        try:
+            self.publish_status(now)
+        except StoreError as error:
+            self.parts.telemetry.problem("status", error)
 
     def publish_status(self, now: Instant) -> None:
         p = self.parts

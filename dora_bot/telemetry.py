@@ -5,9 +5,12 @@ ordinary records are dropped and counted; warnings and errors wait for no one be
 """
 
 import logging
+import os
 import queue
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,7 @@ from dora_bot.tick_report import TickReport
 from dora_bot.units import count_text, money_text, price_text
 
 QUEUE = 10_000
+CLOSE_S = 2.0
 FILE_BYTES, FILES = 10_000_000, 5
 """The log file is rotated at 10 MB and five old ones are kept (B18: at most 200 MB a day are written)."""
 
@@ -46,6 +50,28 @@ class _DroppingQueueHandler(QueueHandler):
             self.dropped += 1
 
 
+class _FileHandler(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (the name that logging calls)
+        """policy: a disk that takes no log is no reason to stop, nor to tell it on stderr with every line."""
+
+
+class _StderrHandler(logging.Handler):
+    """Writes whole lines to the descriptor itself. Without any lock, of the handler or of the stream: if nobody reads the
+    other end, the listener stands still in here, and the end of the process must not wait for it.
+    """
+
+    def createLock(self) -> None:  # noqa: N802  (the name that logging calls)
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = memoryview(f"{self.format(record)}\n".encode())
+        try:
+            while line:
+                line = line[os.write(sys.stderr.fileno(), line) :]
+        except (OSError, ValueError):
+            return  # policy: the terminal went away; the file has the line as well
+
+
 class Telemetry:
     """Implements `ports.Telemetry` and owns the process's log."""
 
@@ -54,10 +80,10 @@ class Telemetry:
         records: queue.Queue[Any] = queue.Queue(QUEUE)
         self._handler = _DroppingQueueHandler(records)
         sinks: list[logging.Handler] = [
-            RotatingFileHandler(state_dir / "bot.log", maxBytes=FILE_BYTES, backupCount=FILES)
+            _FileHandler(state_dir / "bot.log", maxBytes=FILE_BYTES, backupCount=FILES)
         ]
         if to_stderr:
-            sinks.append(logging.StreamHandler(sys.stderr))
+            sinks.append(_StderrHandler())
         self._listener = QueueListener(records, *sinks)
         self._listener.start()
         formatter = LambdaPowertoolsFormatter(utc=True, json_serializer=json_line)
@@ -101,10 +127,17 @@ class Telemetry:
         self.log.warning("problem", extra={"action": where, "reason": f"{type(error).__name__}: {error}"})
 
     def close(self) -> None:
+        """Writes what waits, for `CLOSE_S` at most: a sink that hangs must not keep the process from ending."""
         logging.getLogger("dora_bot").removeHandler(self._handler)
-        self._listener.stop()
-        for handler in self._listener.handlers:
-            handler.close()
+        finishing = threading.Thread(target=self._finish, name="last lines", daemon=True)
+        finishing.start()
+        finishing.join(CLOSE_S)
+
+    def _finish(self) -> None:
+        with suppress(queue.Full):  # nobody takes from it any more
+            self._listener.stop()
+            for handler in self._listener.handlers:
+                handler.close()
 
     def _log_tick(self, report: TickReport) -> None:
         for outcome in report.outcomes:

@@ -3,8 +3,8 @@
 usage: python -m scripts.soak [--minutes 30] [--markets 48] [--seed 1]
 
 48 synthetic markets make 8 times the events of the 6 of the demo. The bot is watched from outside, in /proc, every
-5 s; after a third of the time (at most 10 minutes) its memory may grow by 20 MB more, and threads and descriptors by
-2. Then it is stopped, and the ledger held against the exchange. Prints one JSON object; exit 1 if a limit was passed.
+5 s (each minute shown on stderr); after a third of the time (at most 10 minutes) its memory may grow by 20 MB more, and
+threads and descriptors by 2. Then it is stopped. Prints one JSON object; exit 1 if a limit was passed.
 """
 
 import argparse
@@ -14,9 +14,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dora_bot.demo_report import report
-from dora_bot.demo_setup import make_tables
-from dora_bot.paper.admin_actions import TRADER
 from dora_bot.paper.launch import LaunchOptions
 from scripts.stack import Stack, resting
 
@@ -73,19 +70,18 @@ def main() -> int:
     seconds = options.minutes * 60
     launch = LaunchOptions(markets=options.markets, seed=options.seed, tier="premier")
     with Stack(launch) as stack:
-        start_cash = stack.server.run(lambda v: str(v.engine.truth(TRADER)["cash"]))
         stack.start_bot()
         stack.wait_until(lambda v: len(resting(v)) >= options.markets // 2, START_S)
         warm_up_s = min(seconds / 3, WARM_UP_S)
         stack.clock.sleep(warm_up_s)
         samples = watch(stack, seconds - warm_up_s)
-        events = stack.server.run(lambda v: v.journal.last)
+        status, events = stack.status(), stack.server.run(lambda v: v.journal.last)
         log_mb_a_day = stack.bot.err.stat().st_size / 1e6 / seconds * DAY_S
         code = stack.bot.end(60.0)
-        found = report(stack.evidence(start_cash, code), make_tables(stack.environ))
+        left = stack.server.run(lambda v: len(resting(v)))
     broken = breaches(samples, log_mb_a_day)
-    if code != 0 or not found["ledger_equals_exchange"] or found["open_orders_at_end"]:
-        broken.append(f"exit {code}, orders left {found['open_orders_at_end']}, or the ledger differs")
+    if code or left:
+        broken.append(f"exit {code}, {left} orders left")
     told = {
         "minutes": options.minutes,
         "markets": options.markets,
@@ -96,7 +92,9 @@ def main() -> int:
         "last": asdict(samples[-1]),
         "log_mb_a_day": round(log_mb_a_day, 1),
         "exchange_events_per_s": round(events / seconds, 1),
-        **found,
+        "counts": status["counts"],
+        "tick_ms": status["tick_ms"],
+        "halts": status["halts"],
         "broken": broken,
     }
     print(json.dumps(told))
@@ -111,6 +109,8 @@ def watch(stack: Stack, seconds: float) -> list[Sample]:
         if not stack.bot.running:
             raise RuntimeError(f"the bot ended: {stack.bot.last_words()}")
         samples.append(sample(stack.bot.process.pid))
+        if len(samples) % round(60 / EVERY_S) == 1:
+            print(json.dumps(asdict(samples[-1])), file=sys.stderr, flush=True)
         stack.clock.sleep(EVERY_S)
     return samples
 
