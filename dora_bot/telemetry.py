@@ -137,7 +137,8 @@ class Telemetry:
         with suppress(queue.Full):  # nobody takes from it any more
             self._listener.stop()
             for handler in self._listener.handlers:
-                handler.close()
+                with suppress(OSError):  # its last lines meet the same disk
+                    handler.close()
 
     def _log_tick(self, report: TickReport) -> None:
         for outcome in report.outcomes:

@@ -1,6 +1,9 @@
 """The log: one JSON object a line for what matters, never waiting for anybody, never raising into the tick."""
 
 import json
+import os
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,8 @@ from dora_bot.tick_report import TickReport
 from tests.fakes.bench import Bench
 from tests.fakes.core import T, snapshot
 from tests.fakes.exchange import LOST
+
+ROOT = Path(__file__).parents[2]
 
 
 class Logged:
@@ -127,3 +132,37 @@ def test_a_log_that_is_opened_after_another_is_its_own(tmp_path: Path) -> None:
 def test_what_is_nobodys_report_is_ignored(logged: Logged) -> None:
     logged.telemetry.emit("hello")
     assert logged.lines() == []
+
+
+ENDS = """
+import pathlib, sys
+from dora_bot.telemetry import Telemetry
+telemetry = Telemetry(pathlib.Path(sys.argv[1]))
+for number in range(2_000):
+    telemetry.log.info("a line that nobody reads", extra={"action": "x" * 200})
+telemetry.close()
+"""
+
+
+def test_a_process_ends_though_nobody_reads_its_log(tmp_path: Path) -> None:
+    """The pipe of stderr is full for ever: neither the close nor the interpreter's own end may wait for it."""
+    unread, full = os.pipe()
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", ENDS, str(tmp_path)], cwd=ROOT, stderr=full, timeout=60, check=False
+        )
+    finally:
+        os.close(unread)
+        os.close(full)
+    assert ended.returncode == 0
+    assert (tmp_path / "bot.log").stat().st_size > 0
+
+
+def test_a_full_disk_of_the_log_is_nobodys_problem(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bot.log").symlink_to("/dev/full")
+    telemetry = Telemetry(tmp_path)
+    telemetry.log.info("goes on")
+    telemetry.close()
+    said = capfd.readouterr().err
+    assert "goes on" in said
+    assert "Traceback" not in said
