@@ -401,7 +401,7 @@ def test_a_429_empties_the_bucket_that_we_counted() -> None:
 
 
 def test_cancels_that_are_refused_are_repeated_without_a_storm_and_win_in_the_end(bench: Bench) -> None:
-    bench.exchange.answers = deque([replace(REFUSED, code="market_inactive")] * 12)
+    bench.exchange.answers = deque([replace(REFUSED, code="invalid_parameters")] * 12)
     bench.post(FeedDown("reset"))
     for _ in range(11):
         bench.tick()
