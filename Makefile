@@ -2,7 +2,7 @@
 # ARGS passes options on: make demo ARGS="--seconds 30 --json"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs-check conformance bench fuzz sim faults faults-page mutants mutants-random soak kill-nine doctor mission audit sbom lock clean
+.PHONY: help setup demo test check docs-check conformance bench fuzz sim faults faults-page mutants mutants-random soak nightly kill-nine doctor mission audit sbom lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -64,6 +64,9 @@ mutants-random: setup  ## random changes of risk, execution, reconciliation, sta
 MINUTES ?= 30
 soak: setup  ## the bot on 48 markets for MINUTES= (30): memory, threads, descriptors and log stay bounded
 	@$(BIN)/python -m scripts.soak --minutes $(MINUTES) $(ARGS)
+
+nightly: setup  ## everything that takes hours: long simulation, all faults, all mutants, fuzzing, soak; into docs/faults.md
+	@scripts/nightly.sh
 
 kill-nine: setup  ## SIGKILL the quoting bot 20 times and audit it against the exchange each time
 	@$(BIN)/python -m scripts.kill_nine $(ARGS)
