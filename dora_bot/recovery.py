@@ -52,18 +52,20 @@ def load_state(state: StateStore, journal: SqliteJournal, drain: Drain, clock: C
     now_ms = clock.now().exchange_ms
     risk = state.risk_state()
     known_ms = max(journal.last_fill_ms(), risk.last_fill_ms)
-    since_ms = max(known_ms - OVERLAP_MS, 0)
-    booked_since_ms = max(known_ms - KNOWN_MS, 0)
-    recent = state.trade_rows_since(booked_since_ms, now_ms) if known_ms else ()
+    # The published figure is up to a minute old: another instance may have booked its very first fill since.
+    booked_since_ms = max((known_ms or now_ms) - KNOWN_MS, 0)
+    recent = state.trade_rows_since(booked_since_ms, now_ms)
     events = [booking_of(row).event for row in recent if is_booking(row)]
     fills = [event for event in events if isinstance(event, Fill)]
+    known_ms = max([known_ms, *(fill.time_ms for fill in fills)])
+    since_ms = max(known_ms - OVERLAP_MS, 0)
     today = state.trade_rows(utc_date(now_ms), utc_date(now_ms))
     return Recovered(
         positions=state.positions(),
         booked=journal.booked_fills(booked_since_ms) | {fill.key for fill in fills},
-        last_fill_ms=max([known_ms, *(fill.time_ms for fill in fills)]),
+        last_fill_ms=known_ms,
         fills_since_ms=since_ms,
-        booked_since_ms=booked_since_ms,
+        booked_since_ms=booked_since_ms if known_ms else 0,
         unresolved=tuple(journal.unresolved()),
         today=sum((booking_of(row).totals for row in today if is_booking(row)), Totals()),
         risk=risk,

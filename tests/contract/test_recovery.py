@@ -112,6 +112,19 @@ def test_a_new_host_without_a_journal_finds_the_same(
     assert [halt.halt_id for halt in found.risk.halts] == ["H1"]
 
 
+def test_a_first_fill_that_no_published_picture_tells_of_yet_is_known_to_another_host(
+    db: Dynamo, journal: SqliteJournal, lease: Lease, clock: ManualClock, tmp_path: Path
+) -> None:
+    row = Book().fill(Side.BID, 4_000, 200)
+    journal.record([row])
+    Drain(journal, db, lambda: lease.grip).step(clock.now())
+    assert StateStore(db).risk_state().last_fill_ms == 0
+    with SqliteJournal(tmp_path / "other.sqlite") as empty:
+        found = recover(db, empty, lease, clock)
+    assert found.booked == {row.fill.key}
+    assert found.last_fill_ms == row.fill.time_ms
+
+
 def test_fills_of_yesterday_are_booked_but_are_not_todays(
     db: Dynamo, journal: SqliteJournal, lease: Lease
 ) -> None:

@@ -37,6 +37,7 @@ class Host:
         self.machine = MachineClock(world.kernel)
         self.latch = SimLatch(self.folder / "halts.jsonl")
         self.line = Line(self)
+        self.stays_down = False
         self.lives = 0
         self.life: Life | None = None
 
@@ -49,7 +50,7 @@ class Host:
         return Instant(self.machine.mono_ms(), self.machine.wall_ms())
 
     def start(self) -> None:
-        if self.life is not None or self.world.over:
+        if self.life is not None or self.stays_down or self.world.over:
             return
         self.lives += 1
         self.life = Life(self, self.lives)
@@ -69,6 +70,8 @@ class Host:
         self.life = None
         world.on_end(life, why)
         down_ms = DOWN_MS[int(world.faults.share(f"down/{place}") * len(DOWN_MS))]
+        if why.startswith("LeaseLost"):
+            down_ms = DOWN_MS[0]  # a standby is started again at once
         world.kernel.at(world.kernel.now_ms + down_ms, self.start)
 
     def _lose_power(self, life: Life, share: float) -> None:
@@ -95,6 +98,8 @@ class Line:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self.down = ""
+        """The fault that every call meets, empty for none."""
         self._outages: dict[int, str] = {}
 
     def call(self, operation: str, act: Call, attempts: int, patience_ms: int) -> Wire:
@@ -113,7 +118,7 @@ class Line:
 
     def _attempt(self, place: str, act: Call, patience_ms: int) -> Wire:
         kernel, faults = self._host.world.kernel, self._host.world.faults
-        kind = self._outage() or faults.strike(place, FAULTS, 0.5)
+        kind = self.down or self._outage() or faults.strike(place, FAULTS, 0.5)
         kernel.sleep_until(kernel.now_ms + 3 + int(10 * faults.share(place)))
         if kind == "throttle":
             raise client_error("ThrottlingException")

@@ -328,6 +328,11 @@ class Judge:
         self.durable.check_books(self._fills, self._positions, cash)
         self.durable.check_day(lives)
 
+    @property
+    def resting(self) -> int:
+        """How many orders of the bot rest."""
+        return len(self._resting)
+
     def quoted(self, ticker: str) -> bool:
         return any(order.ticker == ticker for order in self._resting.values())
 

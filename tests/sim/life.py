@@ -201,11 +201,14 @@ class SimTelemetry(Telemetry):
     def __init__(self, life: "Life") -> None:
         self._life = life
         self.scores = Scoreboard()
+        self.on_report: Callable[[TickReport], None] = lambda _report: None
         self.log = self  # type: ignore[assignment]  # what is logged goes nowhere
 
     def emit(self, report: object) -> None:
         if isinstance(report, TickReport):
+            self.scores.add(report)
             self._life.host.world.on_tick(self._life, report)
+            self.on_report(report)
 
     def problem(self, where: str, error: Exception) -> None:
         self._life.host.world.on_problem(where, error)

@@ -77,8 +77,13 @@ class World:
         folder: Path,
         replay: frozenset[str] | None = None,
         without: frozenset[str] = frozenset(),
+        *,
+        twin: bool | None = None,
     ) -> None:
-        """``replay``: exactly these faults strike; ``without``: actors that are left out, see `ACTORS`."""
+        """``replay``: exactly these faults strike; ``without``: actors that are left out, see `ACTORS`.
+
+        ``twin``: whether there is a second instance; if not said, the seed decides.
+        """
         self.folder = folder
         self.kernel = Kernel()
         self.faults = Faults(seed, rate, replay)
@@ -87,7 +92,8 @@ class World:
         self.flights: list[Flight] = []
         self.counts: Counter[str] = Counter()
         self.hidden: dict[str, int] = {}
-        twin = self.faults.share("twin") < TWIN_SHARE and "twin" not in without
+        twin = self.faults.share("twin") < TWIN_SHARE if twin is None else twin
+        twin = twin and "twin" not in without
         names = ["a", "b"] if twin else ["a"]
         self.hosts = [Host(self, name) for name in names]
         for flow, ticker in zip(self.venue.flows, TICKERS, strict=True):

@@ -1,0 +1,87 @@
+"""A world without chance, for one history at a time: the test says what happens when."""
+
+from pathlib import Path
+
+from tests.sim.host import Host
+from tests.sim.kernel import Process
+from tests.sim.life import Life
+from tests.sim.stores import TICKERS
+from tests.sim.world import World
+
+UNENDING = 10**9
+
+
+class Scene(World):
+    """``keys`` strike, nobody resumes a halt, and nothing calms down by itself. Times are virtual ms from the begin."""
+
+    def __init__(self, folder: Path, *keys: str, seed: int = 1, twin: bool = False) -> None:
+        super().__init__(seed, 0.0, folder, frozenset(keys), twin=twin)
+        self._target = UNENDING
+        self.seen: list[str] = []
+        """The ports in the order in which they were called."""
+
+    def until(self, at_ms: int) -> None:
+        """Let time pass, or stop at a violation."""
+        self.kernel.at(at_ms, self.kernel.look)
+        self.kernel.run(lambda: self.kernel.now_ms >= at_ms or bool(self.judge.violations))
+        assert not self.judge.violations, self.judge.violations
+
+    def close(self) -> None:
+        for life in self.lives:
+            self.kernel.kill(life.process)
+        self.judge.closed = True
+        self._target = 0
+        self.kernel.run(lambda: not self.lives)
+
+    def on_port(self, host: Host, name: str) -> None:
+        self.seen.append(name)
+        super().on_port(host, name)
+
+    # ── what is there ───────────────────────────────────────────────────────────────────────────
+
+    @property
+    def trading(self) -> Life:
+        """The one process that ticks."""
+        (life,) = [life for life in self.lives if life.ticking]
+        return life
+
+    @property
+    def resting(self) -> int:
+        """Orders of the bot that rest at the exchange."""
+        return self.judge.resting
+
+    def halts(self) -> list[str]:
+        return [halt.reason for host in self.hosts for halt in host.latch.halts.values()]
+
+    def quiet_ms(self, within_ms: int) -> int:
+        """How long it takes from now until no order rests; fails if it takes longer than that."""
+        assert self.resting, "nothing rests: there is nothing to show"
+        began = self.kernel.now_ms
+        while self.resting:
+            assert self.kernel.now_ms - began < within_ms, f"{self.resting} orders rest after {within_ms} ms"
+            self.until(self.kernel.now_ms + 50)
+        return self.kernel.now_ms - began
+
+    def quotes_within(self, within_ms: int) -> None:
+        """Every market has an order of ours before so much time has passed."""
+        give_up = self.kernel.now_ms + within_ms
+        while not all(self.judge.quoted(ticker) for ticker in TICKERS):
+            assert self.kernel.now_ms < give_up, f"not every market is quoted after {within_ms} ms"
+            self.until(self.kernel.now_ms + 100)
+
+    # ── what happens ────────────────────────────────────────────────────────────────────────────
+
+    def kill(self, life: Life) -> None:
+        self.kernel.kill(life.process)
+
+    def pause(self, process: Process, ms: int) -> None:
+        process.paused_until_ms = self.kernel.now_ms + ms
+
+    def ask_to_stop(self, life: Life) -> None:
+        life.signals.received, life.asked_ms = "SIGTERM", self.kernel.now_ms
+
+    def _operate(self) -> None:
+        """Nobody does anything."""
+
+    def _calm(self) -> None:
+        """It does not."""
