@@ -136,7 +136,7 @@ def test_a_risk_thread_that_fails_is_noticed_and_halts(scene: SceneOf, how: str)
     if how == "dies":
         risk.halts = raise_unexpectedly
     elif how == "hangs":
-        risk.halts = lambda: world.kernel.sleep_until(10**9)  # type: ignore[assignment,return-value]  # the point
+        risk.halts = lambda: world.kernel.sleep_until(10**9)
     else:
         view = risk.published()
         risk.published = lambda: view
