@@ -20,7 +20,6 @@ from dora_bot.kill import OWN_IDS, STOP, Swept
 from dora_bot.models import Balance, Instant
 from dora_bot.own_orders import OrderState
 from dora_bot.parts import Parts
-from dora_bot.plain_text import json_line
 from dora_bot.status import end_lines, status
 from dora_bot.stop_signals import StopSignals
 from dora_bot.threads import STILL_MS, Loop, Watch
@@ -143,7 +142,7 @@ class Runtime:
         """On the tick's thread: it alone says that the bot lives, and it is who watches the risk thread."""
         p = self.parts
         if self.options.json:
-            print_line(report)
+            p.telemetry.print_line(json.dumps(report.line()))
         if p.gate.stopping:
             return
         p.manager.alive(report.stance.posture.name)
@@ -351,8 +350,3 @@ def require_bankroll(balance: Balance, ceilings: Ceilings) -> None:
             f"the account holds ${money_text(balance.total_e6)}, more than the ceilings' bankroll of "
             f"${money_text(most)}; move the rest out of this (sub)account"
         )
-
-
-def print_line(report: TickReport) -> None:
-    sys.stdout.write(json_line(report.line()) + "\n")
-    sys.stdout.flush()

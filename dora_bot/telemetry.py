@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -55,10 +55,14 @@ class _FileHandler(RotatingFileHandler):
         """policy: a disk that takes no log is no reason to stop, nor to tell it on stderr with every line."""
 
 
-class _StderrHandler(logging.Handler):
+class _DescriptorHandler(logging.Handler):
     """Writes whole lines to the descriptor itself. Without any lock, of the handler or of the stream: if nobody reads the
     other end, the listener stands still in here, and the end of the process must not wait for it.
     """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
 
     def createLock(self) -> None:  # noqa: N802  (the name that logging calls)
         self.lock = None
@@ -67,9 +71,9 @@ class _StderrHandler(logging.Handler):
         line = memoryview(f"{self.format(record)}\n".encode())
         try:
             while line:
-                line = line[os.write(sys.stderr.fileno(), line) :]
+                line = line[os.write(self._stream.fileno(), line) :]
         except (OSError, ValueError):
-            return  # policy: the terminal went away; the file has the line as well
+            return  # policy: whoever read this went away, which is no reason to stop
 
 
 class Telemetry:
@@ -83,9 +87,15 @@ class Telemetry:
             _FileHandler(state_dir / "bot.log", maxBytes=FILE_BYTES, backupCount=FILES)
         ]
         if to_stderr:
-            sinks.append(_StderrHandler())
-        self._listener = QueueListener(records, *sinks)
-        self._listener.start()
+            sinks.append(_DescriptorHandler(sys.stderr))
+        lines: queue.Queue[Any] = queue.Queue(QUEUE)
+        self._lines = _DroppingQueueHandler(lines)
+        self._listeners = (
+            QueueListener(records, *sinks),
+            QueueListener(lines, _DescriptorHandler(sys.stdout)),
+        )
+        for listener in self._listeners:
+            listener.start()
         formatter = LambdaPowertoolsFormatter(utc=True, json_serializer=json_line)
         self.log = Logger(service="dora_bot", logger_handler=self._handler, logger_formatter=formatter)
         # The process has one logger of that name: without this, a second Telemetry would write to the first one's file.
@@ -122,6 +132,10 @@ class Telemetry:
                     },
                 )
 
+    def print_line(self, text: str) -> None:
+        """A line of stdout, by a thread of its own; lost where nobody reads them."""
+        self._lines.enqueue(logging.makeLogRecord({"msg": text}))
+
     def problem(self, where: str, error: Exception) -> None:
         """A recoverable failure of a slow thread's job."""
         self.log.warning("problem", extra={"action": where, "reason": f"{type(error).__name__}: {error}"})
@@ -129,16 +143,14 @@ class Telemetry:
     def close(self) -> None:
         """Writes what waits, for `CLOSE_S` at most: a sink that hangs must not keep the process from ending."""
         logging.getLogger("dora_bot").removeHandler(self._handler)
-        finishing = threading.Thread(target=self._finish, name="last lines", daemon=True)
-        finishing.start()
-        finishing.join(CLOSE_S)
-
-    def _finish(self) -> None:
-        with suppress(queue.Full):  # nobody takes from it any more
-            self._listener.stop()
-            for handler in self._listener.handlers:
-                with suppress(OSError):  # its last lines meet the same disk
-                    handler.close()
+        ending = [
+            threading.Thread(target=_finish, args=(listener,), name="last lines", daemon=True)
+            for listener in self._listeners
+        ]
+        for thread in ending:
+            thread.start()
+        for thread in ending:
+            thread.join(CLOSE_S)
 
     def _log_tick(self, report: TickReport) -> None:
         for outcome in report.outcomes:
@@ -170,6 +182,14 @@ class Telemetry:
                 "vetoed",
                 extra=_action_fields(refused.action) | {"check": refused.check, "reason": refused.reason},
             )
+
+
+def _finish(listener: QueueListener) -> None:
+    with suppress(queue.Full):  # nobody takes from it any more
+        listener.stop()
+        for handler in listener.handlers:
+            with suppress(OSError):  # its last lines meet the same disk
+                handler.close()
 
 
 def _ignore(_report: TickReport) -> None:

@@ -56,4 +56,5 @@ def test_a_clock_past_the_window_halts_and_leaves_no_order(case: Case, rig: Rig,
     rig.withdrawn(seconds=30.0)
     case.measured("B01 faults", time.monotonic() - begun)
     assert "clock" in status["halts"][0]["reason"]
-    assert rig.bot.stop(seconds=40.0) == 3
+    # This exchange's time never goes back but stands still meanwhile, and with it its buckets: the last reads may meet 429.
+    assert rig.bot.stop(seconds=40.0) in ((3,) if step_ms > 0 else (1, 3))

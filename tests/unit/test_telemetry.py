@@ -140,16 +140,22 @@ from dora_bot.telemetry import Telemetry
 telemetry = Telemetry(pathlib.Path(sys.argv[1]))
 for number in range(2_000):
     telemetry.log.info("a line that nobody reads", extra={"action": "x" * 200})
+    telemetry.print_line("x" * 200)
 telemetry.close()
 """
 
 
 def test_a_process_ends_though_nobody_reads_its_log(tmp_path: Path) -> None:
-    """The pipe of stderr is full for ever: neither the close nor the interpreter's own end may wait for it."""
+    """The pipe of both streams is full for ever: neither the close nor the interpreter's own end may wait for it."""
     unread, full = os.pipe()
     try:
         ended = subprocess.run(
-            [sys.executable, "-c", ENDS, str(tmp_path)], cwd=ROOT, stderr=full, timeout=60, check=False
+            [sys.executable, "-c", ENDS, str(tmp_path)],
+            cwd=ROOT,
+            stdout=full,
+            stderr=full,
+            timeout=60,
+            check=False,
         )
     finally:
         os.close(unread)
@@ -166,3 +172,31 @@ def test_a_full_disk_of_the_log_is_nobodys_problem(tmp_path: Path, capfd: pytest
     said = capfd.readouterr().err
     assert "goes on" in said
     assert "Traceback" not in said
+
+
+def test_lines_of_stdout_come_whole_and_in_order_and_a_reader_that_leaves_ends_nothing(
+    tmp_path: Path,
+) -> None:
+    program = ENDS.replace('"x" * 200)', "str(number))").replace("2_000", "3_000")
+    told = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert told.stdout.split() == [str(number) for number in range(3_000)]
+    gone, end = os.pipe()
+    os.close(gone)
+    left = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=ROOT,
+        stdout=end,
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+    os.close(end)
+    assert left.returncode == 0
