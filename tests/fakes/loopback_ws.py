@@ -97,8 +97,12 @@ class LoopbackWs:
         self._listener.close()
 
     @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self._listener.getsockname()[1]}/trade-api/ws/v2"
+        return f"ws://127.0.0.1:{self.port}/trade-api/ws/v2"
 
     def _accept(self) -> None:
         while True:

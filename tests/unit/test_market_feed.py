@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.fakes import keys
 from tests.fakes.gathering_inbox import GatheringInbox
 from tests.fakes.loopback_http import LoopbackHttp, reply
 from tests.fakes.loopback_ws import PING, PONG, Json, Line, LoopbackWs
+from tests.fakes.tls import Authority, TlsDoor
 
 LOOPBACK = frozenset({"127.0.0.1"})
 BOOK = "orderbook_delta"
@@ -293,6 +295,39 @@ def test_a_redirect_is_not_followed() -> None:
             feed.stop()
             assert len(server.received) >= 3
         assert elsewhere.upgrades == []
+
+
+@pytest.mark.parametrize(
+    ("address", "believed", "heard"),
+    [("127.0.0.1", True, True), ("127.0.0.2", True, False), ("127.0.0.1", False, False)],
+)
+def test_only_a_certificate_of_the_host_by_the_authority_named_hears_the_signature(
+    address: str, *, believed: bool, heard: bool, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    ca_file = str(authority.ca_file) if believed else ""
+    with LoopbackWs(answering) as server, TlsDoor(authority.server(address), server.port) as door:
+        where = f"wss://127.0.0.1:{door.port}/x"
+        ended: list[float] = []
+
+        def jitter() -> float:
+            ended.append(0.5)
+            return 0.5
+
+        settings = FeedSettings(where, LOOPBACK, jitter, 60.0, (0.01,), ca_file=ca_file)
+        inbox = GatheringInbox()
+        feed = MarketFeed(settings, Signer("k", keys.ed25519_pem()), SystemClock(), inbox, Rest())
+        feed.start()
+        if heard:
+            inbox.until(lambda seen: of(seen, FeedUp) == 1)
+            assert not ended
+        else:
+            give_up = time.monotonic() + 10
+            while len(ended) < 3 and time.monotonic() < give_up:
+                time.sleep(0.01)
+            assert len(ended) >= 3
+        feed.stop()
+        assert (b"KALSHI-ACCESS-SIGNATURE" in door.heard) is heard
 
 
 def test_plain_ws_is_for_loopback_only() -> None:
