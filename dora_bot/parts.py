@@ -105,9 +105,13 @@ class Parts:
         )
 
     def cash(self) -> dict[str, object]:
-        """The account's cash as last read, in all and by shard, and how far our books are from it."""
+        """The account's cash as last read, in all and by shard; how far balance, realised PnL and fees are from ours."""
         balance, off_e6 = self.risk.balance, self.bot.reconciler.cash.difference_e6
+        fees = self.bot.state.fees
         return {
+            "unexplained_pnl": money_text(self.bot.reconciler.pnl.unexplained_e6),
+            "fees_charged": money_text(fees.charged_e6),
+            "fees_modelled": money_text(fees.modelled_e6),
             "balance": money_text(balance.total_e6),
             "by_shard": {str(shard): money_text(amount) for shard, amount in balance.by_shard_e6},
             "difference": "" if off_e6 is None else money_text(off_e6),

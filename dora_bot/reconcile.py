@@ -11,6 +11,7 @@ from dora_bot.accounting import cash_e6
 from dora_bot.cash_check import CashCheck
 from dora_bot.events import OPERATOR, AccountRead
 from dora_bot.models import ExchangeOrder, Instant
+from dora_bot.pnl_check import PnlCheck
 from dora_bot.state_manager import StateManager
 from dora_bot.units import count_text
 
@@ -32,6 +33,8 @@ class Reconciled:
     mismatches: tuple[str, ...] = ()
     halt_reason: str = ""
     halt_evidence: str = ""
+    unexplained_pnl_e6: int = 0
+    """Told when it begins to be too much."""
 
 
 @dataclass(slots=True)
@@ -43,6 +46,7 @@ class Reconciler:
     """Markets in which we and the exchange have not agreed since the start: nothing may be risked before (FAULTS I35)."""
     last_as_of_ms: int = 0
     cash: CashCheck = field(default_factory=CashCheck)
+    pnl: PnlCheck = field(default_factory=PnlCheck)
 
     def apply(self, read: AccountRead, state: StateManager, now: Instant) -> Reconciled:
         adopted, foreign = self._orders(read, state, now)
@@ -50,11 +54,17 @@ class Reconciler:
         settled = sum(state.book_settlement(settlement) for settlement in read.settlements)
         mismatches, halt = self._positions(read, state, now)
         evidence = self._cash(read, state, now)
+        agreed = {p.ticker for p in read.positions} - self._differs_since.keys() - self._unmet
+        still = {t for t in agreed if state.moved_ms.get(t, 0) < read.as_of_ms}
+        alarm = self.pnl.note(read.positions, state.positions, still, state.fills_booked)
         state.orders.bury(now)
         state.reopening.on_account(read)
         self.last_as_of_ms = max(self.last_as_of_ms, read.as_of_ms)
         halt = halt or ("cash differs from the books" if evidence else "")
-        return Reconciled(adopted, fills, settled, foreign, mismatches, halt, evidence)
+        unexplained_e6 = self.pnl.unexplained_e6 if alarm else 0
+        return Reconciled(
+            adopted, fills, settled, foreign, mismatches, halt, evidence, unexplained_pnl_e6=unexplained_e6
+        )
 
     def _cash(self, read: AccountRead, state: StateManager, now: Instant) -> str:
         """Why the account's cash cannot be, empty if it can."""

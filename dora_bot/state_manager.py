@@ -32,6 +32,7 @@ from dora_bot.events import (
     TickerSeen,
 )
 from dora_bot.exposure import ends, losses_e6, open_size
+from dora_bot.fee_watch import FeeWatch
 from dora_bot.group_watch import GroupWatch
 from dora_bot.models import (
     Action,
@@ -92,6 +93,7 @@ class StateManager:
         self._peak = restored.peak
         self._outdated: frozenset[str] = frozenset()
         self.groups = GroupWatch()
+        self.fees = FeeWatch()
         self.reopening = Reopening()
         self._marks: dict[str, valuation.Mark | None] = {}
         self._last_configs: dict[str, MarketConfig] = {}
@@ -202,6 +204,7 @@ class StateManager:
         self.positions[fill.ticker] = position
         self.moved_ms[fill.ticker] = max(fill.time_ms, self.moved_ms.get(fill.ticker, 0))
         self.fills_booked += 1
+        self.fees.note(fill, self._markets.get(fill.ticker))
         client_order_id = self.orders.fill(fill, now) or fill.client_order_id
         self._rows.append(FillRow(replace(fill, client_order_id=client_order_id), position, realised))
         return True
@@ -363,7 +366,7 @@ class StateManager:
     def _reduce_only(self, market: Market) -> str:
         """Why this market may only get smaller; empty if it may be quoted as the whole bot may."""
         outdated = "its config item is not valid" if market.ticker in self._outdated else ""
-        return self.halts.reason_in(market, Hold.REDUCE_ONLY) or outdated
+        return self.halts.reason_in(market, Hold.REDUCE_ONLY) or outdated or self.fees.objection(market)
 
     def _on_hold(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> str:
         """Why no exposure may be written for this market now, though what rests may stay."""

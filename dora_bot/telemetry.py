@@ -131,6 +131,9 @@ class Telemetry:
                         "mismatches": list(report.mismatches),
                     },
                 )
+            if report.unexplained_pnl_e6:
+                told = f"the exchange's realised PnL exceeds ours by {money_text(report.unexplained_pnl_e6)}"
+                self.log.warning("unexplained", extra={"action": "pnl", "reason": told})
 
     def print_line(self, text: str) -> None:
         """A line of stdout, by a thread of its own; lost where nobody reads them."""

@@ -107,6 +107,9 @@ def test_flatten_closes_under_a_running_bot_and_resume_quotes_again(make_rig: Ma
     assert (market["ticker"], market["before"], market["left"]) == (HELD, "5.00", "0.00")
     assert (total["flat"], total["open_orders"], rig.run(resting)) == (True, 0, [])
     rig.until_status("flat and paused", lambda s: (s["posture"], s["positions"]) == ("PAUSED", {}), 10.0)
+    cash = rig.until_status("books", lambda s: float(s["cash"]["fees_charged"]) and s, 10.0)["cash"]
+    assert (float(cash["unexplained_pnl"]), cash["by_shard"].keys()) == (0.0, {"0", "1", "2", "3"})
+    assert abs(float(cash["fees_charged"]) - float(cash["fees_modelled"])) <= 0.0002
     rig.resume(total["halt_id"])
     rig.quoting(seconds=5.0)
     assert rig.bot.stop() == 0

@@ -1,0 +1,53 @@
+"""Fees as charged beside fees as modelled: quotes are priced by the model, so a series where it is wrong only reduces.
+
+Single fills differ by rounding and by what rounding gives back. Three fills of a series in a row that differ by more are a
+fee rule that changed, or that we never knew. The objection ends with the first fill that agrees, and when the exchange
+tells other terms for the series.
+"""
+
+from dataclasses import dataclass, field
+
+from dora_bot.errors import ConfigError
+from dora_bot.fees import DIRECT_PRECISION_E6, trade_fee_e6
+from dora_bot.models import FeeTerms, Fill, Market
+from dora_bot.units import money_text
+
+TOLERANCE_E6 = 2 * DIRECT_PRECISION_E6
+"""Rounding takes up to one step of the balance from a fill, and may give one back."""
+SYSTEMATIC = 3
+
+
+@dataclass(slots=True)
+class FeeWatch:
+    """``charged_e6`` and ``modelled_e6``: sums over the fills that were compared, since the start of this process."""
+
+    charged_e6: int = 0
+    modelled_e6: int = 0
+    _off: dict[tuple[str, FeeTerms], tuple[int, str]] = field(default_factory=dict)
+
+    def note(self, fill: Fill, market: Market | None) -> None:
+        """Compare one fill; a market or fee rule that is not known cannot be compared."""
+        if market is None:
+            return
+        try:
+            modelled_e6 = trade_fee_e6(market.fees, fill.price_e4, fill.count_e2, is_taker=fill.is_taker)
+        except ConfigError:
+            return  # such a market is not quoted
+        self.charged_e6 += fill.fee_e6
+        self.modelled_e6 += modelled_e6
+        key = market.series_ticker, market.fees
+        if abs(fill.fee_e6 - modelled_e6) <= TOLERANCE_E6:
+            self._off.pop(key, None)
+            return
+        times = self._off.get(key, (0, ""))[0] + 1
+        self._off[key] = (
+            times,
+            f"{money_text(fill.fee_e6)} were charged, {money_text(modelled_e6)} expected",
+        )
+
+    def objection(self, market: Market) -> str:
+        """Why the market may only reduce; empty if its fees are as modelled."""
+        times, last = self._off.get((market.series_ticker, market.fees), (0, ""))
+        if times < SYSTEMATIC:
+            return ""
+        return f"the fees of {market.series_ticker} are not as modelled: {last}"
