@@ -114,7 +114,7 @@ def run_bot(settings: Settings, options: RunOptions, signals: StopSignals) -> in
     """Build, start, run and stop the bot. Returns the exit code; raises `DoraError` if it cannot start."""
     with ExitStack() as stack:
         try:
-            base = _base(settings, stack, signals, stand_by=options.standby)
+            base = _base(settings, stack, signals, options)
         except LeaseLost:
             if options.standby and signals.received:
                 return ExitCode.DONE  # it only stood by
@@ -165,7 +165,7 @@ def assemble(base: Base, options: RunOptions, signals: StopSignals) -> Runtime:
     return Runtime(parts, base.settings, options, signals)
 
 
-def _base(settings: Settings, stack: ExitStack, signals: StopSignals, *, stand_by: bool) -> Base:
+def _base(settings: Settings, stack: ExitStack, signals: StopSignals, options: RunOptions) -> Base:
     """In the order in which a start can fail: key and settings, lock, exchange, tables, lease."""
     signer = load_signer(settings)
     ceilings = read_ceilings(settings)
@@ -180,9 +180,11 @@ def _base(settings: Settings, stack: ExitStack, signals: StopSignals, *, stand_b
     lease = Lease(hasty, settings.env, state_dir.instance_id, fence_floor=journal.fence())
     telemetry = Telemetry(state_dir.path)
     stack.callback(telemetry.close)
-    if stand_by:
+    if options.standby:
         telemetry.log.info("standing by until the lease is free", extra={"action": "standby"})
-    acquire(lease, journal, clock, signals, stand_by=stand_by)
+    with ServiceManager(options.notify_socket) as manager:
+        waiting = manager.standing_by if options.standby else None
+        acquire(lease, journal, clock, signals, stand_by=waiting)
     return Base(
         settings=settings,
         ceilings=ceilings,
@@ -283,17 +285,24 @@ def _client(settings: Settings, signer: Signer, clock: MeasuredClock, stack: Exi
 
 
 def acquire(
-    lease: Lease, journal: SqliteJournal, clock: Clock, signals: StopSignals, *, stand_by: bool = False
+    lease: Lease,
+    journal: SqliteJournal,
+    clock: Clock,
+    signals: StopSignals,
+    *,
+    stand_by: Callable[[], None] | None = None,
 ) -> None:
     """Wait until the lease is ours. Raises `LeaseLost` if it stays somebody else's, `StoreError` if nobody answers.
 
-    ``stand_by``: for as long as it takes; only a signal ends it, by `LeaseLost`.
+    With ``stand_by`` for as long as it takes: it is called with every try, and only a signal ends it, by `LeaseLost`.
     """
     give_up = clock.now().mono_ms + ACQUIRE_S * 1_000
-    while not _taken(lease, clock, give_up, stand_by=stand_by):
+    while not _taken(lease, clock, give_up, stand_by=stand_by is not None):
+        if stand_by is not None:
+            stand_by()
         if signals.received:
             raise LeaseLost(f"stopped by {signals.received} while the lease was held by another instance")
-        if clock.now().mono_ms > give_up and not stand_by:
+        if clock.now().mono_ms > give_up and stand_by is None:
             raise LeaseLost(
                 "the lease is held by another instance; stop that one, or wait for its term to end"
             )

@@ -25,6 +25,10 @@ class ServiceManager:
         """The start gate is passed; from now on silence is death."""
         self._tell("READY=1", f"STATUS={status}")
 
+    def standing_by(self) -> None:
+        """Not ready, for as long as another instance trades: each call allows the start another minute and a half."""
+        self._tell("EXTEND_TIMEOUT_USEC=90000000", "STATUS=standing by")
+
     def alive(self, status: str) -> None:
         """Call it after every tick, and from nowhere else. ``status`` is sent when it changes."""
         changed = status != self._status

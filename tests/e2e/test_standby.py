@@ -1,5 +1,6 @@
 """Two instances: one trades, the other waits without an order and takes over when the first is gone (MISSION B5)."""
 
+import socket
 import time
 
 import pytest
@@ -20,7 +21,9 @@ def test_a_second_instance_stands_by_takes_over_in_twenty_seconds_and_stops_clea
     first = rig.start()
     rig.quoting()
     elsewhere = {"DORA_STATE_DIR": str(rig.folder / "standby")}
-    waiting = rig.start("--standby", **elsewhere)
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(str(rig.folder / "notify"))
+    waiting = rig.start("--standby", **elsewhere, NOTIFY_SOCKET=str(rig.folder / "notify"))
     until("standing by", lambda: [e for e in waiting.log() if e.get("action") == "standby"], 15.0)
 
     def holder() -> str:
@@ -29,6 +32,9 @@ def test_a_second_instance_stands_by_takes_over_in_twenty_seconds_and_stops_clea
     owner = holder()
     time.sleep(6.0)  # the holder renews meanwhile, and is seen to
     assert (first.alive, waiting.alive, holder()) == (True, True, owner)
+    told = {notify.recv(1_000) for _ in range(3)}
+    assert told == {b"EXTEND_TIMEOUT_USEC=90000000\nSTATUS=standing by"}
+    notify.close()
     first.kill()
     killed = time.monotonic()
     until("another holder", lambda: holder() != owner, 20.0, waiting.last_words)

@@ -87,6 +87,10 @@ def test_a_bot_that_was_killed_and_comes_back_takes_its_orders_over(case: Case, 
         "the fill of the dead time", lambda s: s["positions"].get(A, {}).get("net") == "2.00", 30.0
     )
     case.measured("L03 restart", time.monotonic() - begun)
+    rig.bot.process.send_signal(signal.SIGTERM)
+    told = time.monotonic()
+    rig.withdrawn(seconds=5.0)
+    case.measured("B05 clean", time.monotonic() - told)
     assert rig.bot.stop() == 0
 
 
@@ -98,6 +102,7 @@ def test_the_orders_of_a_bot_that_never_comes_back_end_by_themselves(case: Case,
     killed = time.monotonic()
     rig.withdrawn(seconds=LIFE_S + 2)
     case.measured("B06", time.monotonic() - killed)
+    case.measured("B13", time.monotonic() - killed)
     time.sleep(max(60 - (time.monotonic() - killed), 0))
     rig.start()
     begun = time.monotonic()

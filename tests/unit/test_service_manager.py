@@ -23,6 +23,8 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
 def test_each_message_is_one_datagram_of_assignments(manager: tuple[socket.socket, str]) -> None:
     listener, address = manager
     with ServiceManager(address) as told:
+        told.standing_by()
+        assert listener.recv(1_000) == b"EXTEND_TIMEOUT_USEC=90000000\nSTATUS=standing by"
         told.ready("3 markets")
         assert listener.recv(1_000) == b"READY=1\nSTATUS=3 markets"
         told.alive("RUN")
