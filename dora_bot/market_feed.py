@@ -12,7 +12,7 @@ from typing import Protocol
 import websocket
 
 from dora_bot.clock import MeasuredClock
-from dora_bot.events import FeedDown, FeedUp
+from dora_bot.events import BookLost, BookSnapshot, FeedDown, FeedUp
 from dora_bot.feed_line import FeedLine, Redial
 from dora_bot.http_transport import checked_address, dial, tls_context
 from dora_bot.models import Instant
@@ -97,7 +97,11 @@ class MarketFeed:
 
     def poll(self, now: Instant) -> list[object]:
         """What is read by REST, on the caller's thread: nothing while the socket is up."""
-        return [] if self._connected else self._rest.poll(now)
+        if self._connected:
+            return []
+        found = self._rest.poll(now)
+        # What was read while the socket came back is older than its snapshots.
+        return [e for e in found if not (self.connected and isinstance(e, BookSnapshot | BookLost))]
 
     @property
     def connected(self) -> bool:

@@ -128,6 +128,9 @@ class StateManager:
         self._handlers[type(event)](event, now)
 
     def _on_book(self, event: BookDelta | BookSnapshot | BookLost, now: Instant) -> None:
+        polled = isinstance(event, BookSnapshot) and not event.sid and not event.audit
+        if polled and self._feed_up:
+            return  # read before the socket came back: what that has told since is newer
         if isinstance(event, BookLost) and not event.tickers:
             self.books.lose_all(event.reason)
         elif contradiction := self.books.apply(event, now):

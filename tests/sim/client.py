@@ -32,27 +32,31 @@ from dora_bot.models import (
     Place,
     Settlement,
 )
-from dora_bot.paper.specs import AmendRequest, FillView, OrderRequest, Refused
-from dora_bot.paper.wire_account import cancel_body, receipt_body
+from dora_bot.paper.specs import FillView, Refused
 from dora_bot.pulse import waiting
 from tests.sim import convert
 from tests.sim.faults import Faults
+from tests.sim.front import TIER
 from tests.sim.kernel import Kernel, Wake
+from tests.sim.misbehaviour import perform
 from tests.sim.venue import BOT, Venue
 
 TIMEOUT_MS = 2_000
+TOO_MANY = b'{"error":"too many requests"}'
 HOLD_MS = 24_000
 """The longest a request waits in the network after the client gave up; a signature lives 30 s."""
 
 HIDDEN_MS = 110_000
 """The longest that a fill may be missing in reads that have everything else: their overlap and more."""
 
-LIMITS = AccountLimits("prime", BucketLimit(4_000, 2_000), BucketLimit(4_000, 2_000))
+LIMITS = AccountLimits(
+    TIER.name, BucketLimit(TIER.read_capacity, TIER.read), BucketLimit(TIER.write_capacity, TIER.write)
+)
 WRITE_FAULTS = (
     "refuse", "drop_request", "drop_reply", "status_before", "status_after", "late_reply", "hang", "hold",
     "too_many", "garbage",
 )  # fmt: skip
-BATCH_FAULTS = (*WRITE_FAULTS, "half", "missing")
+BATCH_FAULTS = (*WRITE_FAULTS, "half", "missing", "shuffled")
 READ_FAULTS = ("reset", "hang", "status", "too_many", "garbage")
 
 Body = dict[str, Any]
@@ -87,6 +91,8 @@ class Network:
     counts: Counter[str] = field(default_factory=Counter)
     hidden: dict[str, int] = field(default_factory=dict)
     """By trade: until when reads leave it out (virtual ms)."""
+    clock: MeasuredClock | None = None
+    """The process's clock: every reply tells it the second in which the exchange made it."""
 
     def hides(self, fill: FillView) -> bool:
         """Whether a read lacks this fill now: decided once for each, for a time of its own."""
@@ -97,9 +103,6 @@ class Network:
                 until = self.kernel.now_ms + 5_000 + int(HIDDEN_MS * self.faults.share(f"{place}/ms"))
             self.hidden[fill.trade_id] = until
         return self.faults.armed and self.kernel.now_ms < self.hidden[fill.trade_id]
-
-    clock: MeasuredClock | None = None
-    """The process's clock: every reply tells it the second in which the exchange made it."""
 
     def heard(self, sent_ms: int) -> None:
         """A reply to a request sent at ``sent_ms`` (virtual) is here."""
@@ -177,6 +180,7 @@ class SimExchange:
             out = TIMEOUT_MS + int(HOLD_MS * faults.share(f"{place}/hold"))
         if kind == "late_reply":
             back = TIMEOUT_MS + 3_000
+        out += self._venue.front.slow_ms(now)
         self._net.flights.append(flight)
         self._net.on_send(flight)
         self._kernel.at(now + out, lambda: self._land(flight, back))
@@ -192,7 +196,9 @@ class SimExchange:
         elif kind == "status_before":
             flight.status = 503
         elif kind == "too_many":
-            flight.status, flight.body = 429, b'{"error":"too many requests"}'
+            flight.status, flight.body = 429, TOO_MANY
+        elif status := self._turned_away(flight):
+            flight.status, flight.body = status, TOO_MANY if status == 429 else b""
         else:
             self._apply(flight)
         if kind in ("drop_reply", "half"):
@@ -204,13 +210,20 @@ class SimExchange:
         if kind != "hang":
             self._kernel.at(self._kernel.now_ms + back_ms, flight.wake)
 
+    def _turned_away(self, flight: Flight) -> int:
+        return self._venue.front.refusal(
+            flight.place, flight.actions, self._kernel.now_ms, self._venue.now_ms
+        )
+
     def _apply(self, flight: Flight) -> None:
         actions = flight.actions
         if flight.kind == "half":
             actions = actions[: (len(actions) + 1) // 2]
-        items = [self._item(action) for action in actions]
+        items = [self._item(action, f"{flight.place}.{at}") for at, action in enumerate(actions)]
         if flight.kind == "missing":
             items = items[:-1]
+        if flight.kind == "shuffled":
+            items = items[::-1]
         if isinstance(actions[0], Amend):
             flight.status = items[0].pop("status", 200)
             flight.body = msgspec.json.encode(items[0])
@@ -218,12 +231,12 @@ class SimExchange:
             flight.status = 201 if isinstance(actions[0], Place) else 200
             flight.body = msgspec.json.encode({"orders": items})
 
-    def _item(self, action: Action) -> Body:
+    def _item(self, action: Action, place: str) -> Body:
         ids = {"client_order_id": action.client_order_id}
         if not isinstance(action, Place):
             ids["order_id"] = action.order_id
         try:
-            return self._venue.step(lambda now: _perform(self._venue, action, now))
+            return self._venue.step(lambda now: perform(self._venue, action, place, now))
         except Refused as no:
             error = {"code": no.code, "message": no.message, "details": no.details}
             return {**ids, "status": no.status, "error": error} if isinstance(action, Amend) else {
@@ -260,7 +273,10 @@ class SimExchange:
             if kind == "hang":
                 self._kernel.sleep_until(start + TIMEOUT_MS)
                 raise ExchangeUnreachable(f"{place}: timeout")
-            self._kernel.sleep_until(start + 3 + int(25 * self._net.faults.share(f"{place}/out")))
+            slow_ms = self._venue.front.slow_ms(start)
+            self._kernel.sleep_until(start + 3 + slow_ms + int(25 * self._net.faults.share(f"{place}/out")))
+            if self._venue.front.read_refused(place, name, start):
+                raise RateLimited(place)
             found = answer()
             self._kernel.sleep_until(self._kernel.now_ms + 3)
         if kind == "reset":
@@ -311,7 +327,11 @@ class SimExchange:
         )
 
     def get_settlements(self, since_ms: int) -> list[Settlement]:
-        return self._read("settlements", list)
+        def answer() -> list[Settlement]:
+            views = self._venue.account().money.settlements
+            return [convert.settlement_of(v) for v in views if v.time_ms >= since_ms]
+
+        return self._read("settlements", answer)
 
     def get_balance(self) -> Balance:
         def answer() -> Balance:
@@ -378,38 +398,6 @@ class SimExchange:
             return self._read("group", lambda: self._venue.step(act))
         except Refused as no:
             raise ExchangeError(no.code) from no
-
-
-def _perform(venue: Venue, action: Action, now_ms: int) -> Body:
-    """Apply one write to the engine, as the HTTP layer would. Raises `Refused`."""
-    engine = venue.engine
-    if isinstance(action, Place):
-        request = OrderRequest(
-            action.ticker,
-            action.side,
-            action.price_e4,
-            action.count_e2,
-            time_in_force=action.time_in_force,
-            client_order_id=action.client_order_id,
-            post_only=action.post_only,
-            reduce_only=action.reduce_only,
-            expiration_ms=action.expiration_ms // 1_000 * 1_000,
-            cancel_on_pause=True,
-            shard=action.exchange_index,
-        )
-        return receipt_body(engine.create(BOT, request, now_ms))
-    if isinstance(action, Amend):
-        change = AmendRequest(
-            action.order_id,
-            action.ticker,
-            action.side,
-            action.price_e4,
-            action.total_e2,
-            expiration_ms=action.expiration_ms // 1_000 * 1_000,
-            shard=action.exchange_index,
-        )
-        return receipt_body(engine.amend(BOT, change, now_ms))
-    return cancel_body(engine.cancel(BOT, action.order_id, now_ms, shard=action.exchange_index))
 
 
 def _amended(orders: Sequence[Amend], status: int, body: bytes) -> list[Outcome]:

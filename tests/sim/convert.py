@@ -1,9 +1,9 @@
 """The engine's views → the bot's values: what the HTTP and WebSocket layers carry, without bytes in between."""
 
 from dora_bot.events import BookDelta, BookSnapshot, LifecycleSeen, OrderSeen
-from dora_bot.models import ExchangeOrder, ExchangePosition, Fill, Market
+from dora_bot.models import ExchangeOrder, ExchangePosition, Fill, Market, Settlement
 from dora_bot.paper.events import BookChanged, LifecycleEvent, OrderChanged
-from dora_bot.paper.specs import BookCut, FillView, MarketView, OrderView, PositionView
+from dora_bot.paper.specs import BookCut, FillView, MarketView, OrderView, PositionView, SettlementView
 
 
 def order_of(view: OrderView) -> ExchangeOrder:
@@ -45,6 +45,10 @@ def fill_of(view: FillView, source: str) -> Fill:
 
 def position_of(view: PositionView) -> ExchangePosition:
     return ExchangePosition(view.ticker, view.net_e2, view.realised_e6, view.fees_e6)
+
+
+def settlement_of(view: SettlementView) -> Settlement:
+    return Settlement(view.ticker, view.value_e4, view.time_ms, view.fee_e6)
 
 
 def delta_of(event: BookChanged) -> BookDelta:

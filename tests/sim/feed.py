@@ -6,7 +6,7 @@ feed does. While it is down the production REST feed stands in.
 
 from collections.abc import Callable
 
-from dora_bot.events import FeedDown, FeedUp
+from dora_bot.events import BookLost, BookSnapshot, FeedDown, FeedUp
 from dora_bot.feed_line import FeedLine, Redial
 from dora_bot.models import Instant
 from dora_bot.paper.ws_frames import Frame
@@ -97,7 +97,9 @@ class SimFeed:
         self._doubted |= tickers
 
     def poll(self, now: Instant) -> list[object]:
-        return [] if self.up else self._rest.poll(now)
+        """As `MarketFeed`: what was read while the line came back is older than its snapshots."""
+        found = [] if self.up else self._rest.poll(now)
+        return [e for e in found if not (self.up and isinstance(e, BookSnapshot | BookLost))]
 
     # ── for the judge ───────────────────────────────────────────────────────────────────────────
 
@@ -200,7 +202,7 @@ class SimFeed:
         def check() -> None:
             if self.closed or socket is not self.socket or not self.up:
                 return
-            socket.span = self.faults.strike(f"span/{self._name}.{kernel.now_ms}", SPANS, 0.3)
+            socket.span = self.faults.strike(f"span/{self._name}.{kernel.now_ms}", SPANS, 0.6)
             if socket.span == "close":
                 socket.cut("connection lost")
                 return

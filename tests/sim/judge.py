@@ -16,6 +16,7 @@ from dora_bot.models import (
     Action,
     Amend,
     Cancel,
+    Fill,
     Outcome,
     Place,
     Position,
@@ -37,6 +38,9 @@ from tests.sim.wire import book_sum
 if TYPE_CHECKING:
     from tests.sim.host import Host
     from tests.sim.life import Life
+
+FOREIGN = "web-"
+"""What begins so was ordered by another hand on the account."""
 
 LIFE_MS = 55_000
 ASKED_MS = 100
@@ -76,6 +80,9 @@ class Judge:
         self._resting: dict[str, OrderView] = {}
         self._landed_ms: dict[str, int] = {}
         self._positions = {ticker: Position(ticker) for ticker in TICKERS}
+        self._known = dict(self._positions)
+        """As `_positions`, but of what another hand traded only what the bot was told: caps hold for what can be known."""
+        self._untold: dict[tuple[str, str], Fill] = {}
         self._fills: set[tuple[str, str]] = set()
         self._used: set[str] = set()
         self._stray_since: dict[str, int] = {}
@@ -133,7 +140,6 @@ class Judge:
         return isinstance(action, Place) or (isinstance(action, Amend) and action.order_id in self._resting)
 
     def _check_terms(self, action: Place | Amend) -> None:
-        market = self.venue.engine.market(action.ticker)
         left = action.expiration_ms - self.venue.now_ms
         if not 0 < left <= LIFE_MS:
             self.broken("I08", f"{_short(action)} expires in {left} ms")
@@ -141,7 +147,7 @@ class Judge:
             action.post_only and action.time_in_force.value.startswith("good")
         ):
             self.broken("I08", f"{_short(action)} is not a post-only good-till-cancelled order")
-        if not market.grid.contains(action.price_e4):
+        if not any(grid.contains(action.price_e4) for grid in self.venue.grids(action.ticker)):
             self.broken("I09", f"{_short(action)} is off the grid")
         if isinstance(action, Place) and not 0 < action.count_e2 <= QUOTE * 100:
             self.broken("I04", f"{_short(action)} is larger than quote_size")
@@ -171,12 +177,17 @@ class Judge:
 
     def _check_worst(self, ticker: str, flight: Flight) -> None:
         found = self._open(ticker)
-        net = self._positions[ticker].net_e2
+        self.flights.remove(flight)
+        before = self._open(ticker)
+        self.flights.append(flight)
+        net = self._known[ticker].net_e2
         for side in {a.side for a in flight.actions if not isinstance(a, Cancel) and a.ticker == ticker}:
             mine = [count for s, _, count in found if s is side]
             worst = net * side.sign + sum(mine)
             # Getting out is always allowed: what is open on the reducing side may be as large as the position.
-            if worst > CAPS[ticker] * 100:
+            # A renewal of what another hand has pushed over the cap raises nothing.
+            raised = sum(mine) > sum(count for s, _, count in before if s is side)
+            if worst > CAPS[ticker] * 100 and raised:
                 self.broken("I01", f"{flight.place}: {ticker} {side} worst case {worst} of {mine}, net {net}")
             if len(mine) > 1:
                 self.broken("I05", f"{flight.place}: {len(mine)} orders on the {side} of {ticker}")
@@ -187,9 +198,9 @@ class Judge:
 
     def _check_exposure(self, flight: Flight) -> None:
         raised = {a.ticker for a in flight.actions}
-        losses = {t: _worst_loss_e6(self._positions[t], self._open(t)) for t in TICKERS}
+        losses = {t: _worst_loss_e6(self._known[t], self._open(t)) for t in TICKERS}
         self.flights.remove(flight)
-        before = {t: _worst_loss_e6(self._positions[t], self._open(t)) for t in raised}
+        before = {t: _worst_loss_e6(self._known[t], self._open(t)) for t in raised}
         self.flights.append(flight)
         if any(losses[t] > before[t] for t in raised) and sum(losses.values()) > EXPOSURE_CAP * 1_000_000:
             self.broken("I02", f"{flight.place}: worst-case loss {losses}")
@@ -199,12 +210,18 @@ class Judge:
     def on_events(self, events: Iterable[EngineEvent]) -> None:
         for event in events:
             if isinstance(event, OrderChanged) and event.account == BOT:
-                self._on_order(event.order)
+                if not event.order.client_order_id.startswith(FOREIGN):
+                    self._on_order(event.order)
             elif isinstance(event, FillMade) and event.account == BOT:
                 fill = fill_of(event.fill, "truth")
                 self.counts["fills"] += 1
                 self._fills.add(fill.key)
                 self._positions[fill.ticker], _ = apply_fill(self._positions[fill.ticker], fill)
+                if not fill.client_order_id.startswith(FOREIGN):
+                    self._known[fill.ticker], _ = apply_fill(self._known[fill.ticker], fill)
+                else:
+                    self.counts["foreign fills"] += 1
+                    self._untold[fill.key] = fill
                 self.note("fill", f"{fill.client_order_id} {fill.side} {fill.price_e4} {fill.count_e2}")
 
     def _on_order(self, order: OrderView) -> None:
@@ -239,11 +256,18 @@ class Judge:
                 name = f"frame {event.order.status} {event.reason}".strip()
                 self.pairs[order.state if order else "none", name] += 1
             elif isinstance(event, FillSeen):
+                self._tell(event.fill)
                 order = state.orders.find(event.fill.client_order_id, event.fill.order_id)
                 known = "fill again" if state.knows(event.fill) else "fill"
                 self.pairs[order.state if order else "none", known] += 1
 
+    def _tell(self, fill: Fill) -> None:
+        if self._untold.pop(fill.key, None):
+            self._known[fill.ticker], _ = apply_fill(self._known[fill.ticker], fill)
+
     def on_read(self, read: AccountRead, state: StateManager, life: "Life") -> None:
+        for fill in read.fills:
+            self._tell(fill)
         listed = {o.client_order_id for o in read.orders}
         for order in state.orders.live():
             self.pairs[order.state, "listed" if order.client_order_id in listed else "not listed"] += 1

@@ -49,11 +49,29 @@ FAULT_FLOORS = {
                 "bad_json", "unknown_type", "missing_side", "negative_size",
             )
         ),
-        100,
+        60,
     ),
     **{f"span/{kind}": 15 for kind in ("half_open", "silence", "mute", "slow", "mirror")},
     **{f"upgrade/{kind}": 30 for kind in ("refuse", "denied", "flap")},
     "omit/hidden": 600,
+    "eng/fill_all": 80,
+    "eng/fill_first": 400,
+    "eng/ghost": 60,
+    "eng/other": 300,
+    "eng/reduced": 60,
+    **{
+        f"happens/{kind}": 15
+        for kind in (
+            "pause", "pause_keep", "exchange_pause", "deactivate", "close", "grid", "fees", "foreign_order",
+            "foreign_fill",
+        )
+    },
+    **{
+        f"spell/{kind}": 10
+        for kind in (
+            "writes_429", "cancels_429", "writes_5xx", "cancels_5xx", "slow", "reads_429", "balance_429",
+        )
+    },
 }  # fmt: skip
 """At least so many of these per 1e6 ticks of the whole sweep."""
 

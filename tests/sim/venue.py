@@ -1,11 +1,10 @@
 """The exchange of the simulation: the paper exchange's own engine, its lagging account reads, and people who trade."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from random import Random
 from typing import TypeVar
 
-from dora_bot.models import FeeTerms, Side, TimeInForce
+from dora_bot.models import FeeTerms, PriceGrid, Side, TimeInForce
 from dora_bot.paper.engine import Exchange
 from dora_bot.paper.events import EngineEvent
 from dora_bot.paper.grids import GRIDS, LINEAR_CENT
@@ -14,6 +13,7 @@ from dora_bot.paper.replica import AccountData, Replica
 from dora_bot.paper.specs import EventSpec, MarketSpec, OrderRequest, Refused, SeriesSpec
 from tests.sim import wire
 from tests.sim.faults import Faults
+from tests.sim.front import Front
 from tests.sim.kernel import EPOCH_MS, Kernel
 from tests.sim.stores import TICKERS
 
@@ -23,6 +23,11 @@ CASH_E6 = 10**12
 YEAR_MS = 365 * 86_400_000
 STEP_MS = 350
 """Mean time between two things that happen in one market."""
+
+HEARD_MS = 40_000
+"""Two reads of the catalogue and a failed one: by then a new grid is known, whatever frames were lost."""
+
+GONE = 404
 
 Result = TypeVar("Result")
 
@@ -49,6 +54,8 @@ class Venue:
         self.kernel = kernel
         self.faults = faults
         self.engine = Exchange(faults.seed)
+        self.front = Front(faults)
+        self._grids: dict[str, list[tuple[int, PriceGrid]]] = {}
         self.watchers: list[Callable[[list[EngineEvent]], None]] = []
         self._list_markets()
         self.engine.open_account(HOUSE, house=True)
@@ -88,6 +95,14 @@ class Venue:
             self.exchange.publish(events)
             for watcher in self.watchers:
                 watcher(events)
+
+    def grids(self, ticker: str) -> list[PriceGrid]:
+        """The market's grid, and the one before it for as long as nobody need have heard of the change."""
+        market, found = self.engine.market(ticker), self._grids.setdefault(ticker, [])
+        if not found or found[-1][1] != market.grid:
+            found.append((self.now_ms, market.grid))
+        late = self.now_ms - found[-1][0] < HEARD_MS
+        return [grid for _, grid in (found[-2:] if late else found[-1:])]
 
     def account(self) -> AccountData:
         """The bot's account as reads show it now."""
@@ -138,10 +153,15 @@ class Flow:
 
     def _requote(self, now_ms: int) -> None:
         engine = self._venue.engine
+        kept: list[str] = []
         for order_id in self._orders:
-            with suppress(Refused):  # it was traded away, or nothing may be cancelled now
+            try:
                 engine.cancel(HOUSE, order_id, now_ms)
-        self._orders = []
+            except Refused as no:
+                kept += [order_id] if no.status != GONE else []  # nothing may be cancelled now
+        self._orders = kept
+        if kept:
+            return
         half = self._rng.choice((200, 300, 300, 400))
         for level in (0, 300):
             for side in Side:

@@ -19,6 +19,7 @@ from tests.sim.host import Host
 from tests.sim.judge import Judge, Violation
 from tests.sim.kernel import Kernel, Killed
 from tests.sim.life import Life
+from tests.sim.misbehaviour import Happenings
 from tests.sim.stores import TICKERS, configured
 from tests.sim.tables import SimDynamo, TableClient
 from tests.sim.venue import Venue
@@ -101,6 +102,7 @@ class World:
         self._trading = [flow for flow in self.venue.flows if flow.running]
         self.judge = Judge(self.venue, self.tables, self.hosts, self.flights)
         self.venue.watchers.append(self.judge.on_events)
+        self.happenings = Happenings(self.venue, self.judge.note, lambda: self.ticks > 0)
         self.ticks = 0
         self.calls = 0
         self.problems: Counter[str] = Counter()
@@ -126,6 +128,8 @@ class World:
             for life in self.lives:
                 self.kernel.kill(life.process)
             self.kernel.run(lambda: not self.lives)
+        if not self.faults.hits and self.venue.front.overdrawn:
+            self.judge.broken("I30", f"{self.venue.front.overdrawn} writes were more than the bucket holds")
         self.judge.counts["halts"] = sum(len(host.latch.raised) for host in self.hosts)
         self.judge.counts["resumes"] = sum(host.latch.resumed for host in self.hosts)
         return self._result()

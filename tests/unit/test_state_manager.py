@@ -31,6 +31,7 @@ from dora_bot.models import (
     ExchangeStatus,
     Fill,
     Hold,
+    Level,
     MarketStatus,
     Outcome,
     OutcomeKind,
@@ -542,6 +543,17 @@ def test_a_new_connection_leaves_no_book_of_the_old_one_proven() -> None:
     assert seen(state).book.proven
     feed(state, FeedUp(2))
     assert not seen(state).book.proven
+
+
+def test_a_book_read_by_rest_before_the_connection_came_back_replaces_nothing() -> None:
+    """Found by the simulation: the read took three seconds, and its book came behind newer changes."""
+    state = manager()
+    told = seen(state).book
+    polled = replace(snapshot(), bids=(Level(1_000, 100),), sid=0, audit=False)
+    feed(state, polled)
+    assert seen(state).book == told
+    feed(state, FeedDown("lost"), polled)
+    assert seen(state).book.best_bid == Level(1_000, 100)
 
 
 def test_a_position_without_a_config_item_is_still_shown_and_counted() -> None:
