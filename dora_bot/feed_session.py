@@ -79,7 +79,7 @@ class FeedSession:
             frames.OrderFrame: lambda frame, _now: events.account_seen(frame, subaccount),
             frames.PositionFrame: lambda frame, _now: events.account_seen(frame, subaccount),
             frames.SubscribedFrame: self._on_subscribed,
-            frames.UnsubscribedFrame: lambda _frame, _now: [],
+            frames.UnsubscribedFrame: self._on_unsubscribed,
             frames.OkFrame: lambda _frame, _now: [],
             frames.ErrorFrame: self._on_error,
         }
@@ -251,6 +251,13 @@ class FeedSession:
         elif asked is not None and asked.channel != _SNAPSHOT:
             self.broken = f"{asked.channel}: {reason}"
         return []
+
+    def _on_unsubscribed(self, frame: frames.UnsubscribedFrame, now_ms: int) -> list[object]:
+        """What we ended ourselves is forgotten already; anything else was not our wish."""
+        subscription = self._subscriptions.pop(frame.sid, None)
+        return (
+            [] if subscription is None else self._ended(subscription, "unsubscribed by the exchange", now_ms)
+        )
 
     def _ended(self, subscription: _Subscription, reason: str, now_ms: int) -> list[object]:
         """The exchange ended one subscription while the socket lives on."""

@@ -250,6 +250,7 @@ class Books:
             self._touched.add(told.ticker)
             return ""
         book.rest_misses += 1
+        book.agreed = False
         if book.rest_misses < REST_MISSES:
             return ""
         self._touched.add(told.ticker)

@@ -1,4 +1,4 @@
-"""When the exchange is, or is about to be, closed by its schedule, and when it may be quoted again afterwards.
+"""When nothing may rest anywhere: the exchange is, or is about to be, closed by its schedule, or we are blind.
 
 Quotes go a minute before a pause, because in it nothing can be cancelled. They come back only after the exchange was
 seen trading, and the account was read, later than the pause ended: in between the exchange may have done anything.
@@ -11,6 +11,9 @@ from dora_bot.models import ExchangeStatus, Instant
 
 CANCEL_BEFORE_MS = 65_000
 """Nothing may rest from 60 s before (FAULTS B14); by then it must have been cancelled, and proven gone."""
+
+BLIND_MS = 60_000
+"""So long is quoted on an account that cannot be read: what the socket tells alone proves no position (FAULTS I19)."""
 
 
 @dataclass(slots=True)
@@ -46,4 +49,6 @@ class Reopening:
             return "after a scheduled pause the exchange was not seen trading yet"
         if self._read_ms < max(ended_ms, self._reopened_ms):
             return "after a pause the account was not read yet"
+        if self._read_ms and at_ms - self._read_ms > BLIND_MS:
+            return "the account was not read for a minute"
         return ""

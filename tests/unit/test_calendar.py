@@ -8,7 +8,7 @@ from dora_bot.errors import WireError
 from dora_bot.events import ClosuresRead, StatusChanged
 from dora_bot.kalshi_listings import MaintenanceWindow, Schedule, TradingSession
 from dora_bot.models import ExchangeStatus
-from dora_bot.reopening import CANCEL_BEFORE_MS
+from dora_bot.reopening import BLIND_MS, CANCEL_BEFORE_MS
 from dora_bot.trading_hours import closures
 from dora_bot.views import Posture
 from tests.fakes.bench import Bench
@@ -101,6 +101,20 @@ def test_an_unscheduled_pause_ends_with_a_read_of_the_account_that_is_newer_than
     assert "account was not read" in bench.tick().stance.reasons[0]
     assert resting(bench) == 0
     bench.clock.advance(30_000)
+    bench.post(bench.read_account())
+    assert bench.tick().stance.posture is Posture.RUN
+
+
+def test_an_account_that_cannot_be_read_is_quoted_on_for_a_minute_and_no_longer() -> None:
+    bench = Bench().quoting()
+    bench.post(bench.read_account())
+    assert bench.tick(BLIND_MS - 2_000).stance.posture is Posture.RUN
+    report = bench.tick(3_000)
+    assert (report.stance.posture, report.stance.reasons) == (
+        Posture.PAUSED,
+        ("the account was not read for a minute",),
+    )
+    assert resting(bench) == 0
     bench.post(bench.read_account())
     assert bench.tick().stance.posture is Posture.RUN
 

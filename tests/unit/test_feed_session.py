@@ -218,6 +218,14 @@ def test_frames_of_a_subscription_nobody_made_are_dropped() -> None:
 # ── losing and finding a book ───────────────────────────────────────────────────────────────────
 
 
+def test_an_unsubscription_that_nobody_asked_for_loses_the_books_and_subscribes_again() -> None:
+    server, _ = opened(A, B)
+    sid = server.sids.pop(BOOK)
+    assert lost(server.say({"type": "unsubscribed", "sid": sid})) == [A, B]
+    (again,) = server.take()
+    assert (again["cmd"], again["params"]["channels"]) == ("subscribe", [BOOK])
+
+
 @pytest.mark.parametrize("code", [10, 25])
 def test_a_terminal_error_loses_the_books_and_subscribes_again(code: int) -> None:
     server, _ = opened(A, B)

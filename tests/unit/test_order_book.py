@@ -192,6 +192,13 @@ def test_prices_of_the_other_leg_are_never_proven_by_the_feed_alone() -> None:
     assert [books.apply(rest, NOW), books.view(T).proven] == ["", True]
 
 
+def test_one_rest_read_that_differs_is_followed_by_another_soon() -> None:
+    books, _ = after(BASE, by_rest({4_600: 100, 4_700: 300}, ASKS, NOW.exchange_ms + 1))
+    assert books.unchecked() == frozenset()
+    books.apply(by_rest({1: 1}, {}, NOW.exchange_ms + 1), NOW)
+    assert (books.view(T).proven, books.unchecked()) == (True, frozenset({T}))
+
+
 def test_a_new_connection_is_checked_anew() -> None:
     books, _ = after(BASE, by_rest({4_600: 100, 4_700: 300}, ASKS, NOW.exchange_ms + 1))
     assert books.unchecked() == frozenset()
