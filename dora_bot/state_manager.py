@@ -343,15 +343,11 @@ class StateManager:
         )
 
     def _unrealised(self, ticker: str) -> int:
-        market = self._markets.get(ticker)
-        if market is None:
+        market, position = self._markets.get(ticker), self.positions.get(ticker)
+        if market is None or position is None:
             return 0
         known = valuation.settled_mark(market) or self._marks.get(ticker) or valuation.last_mark(market)
-        return (
-            valuation.liquidation_e6(self.positions[ticker], known, market.fees)
-            if ticker in self.positions
-            else 0
-        )
+        return valuation.liquidation_e6(position, known, market.fees)
 
     def _marked(self, ticker: str) -> bool:
         market = self._markets.get(ticker)
