@@ -120,7 +120,8 @@ class Bot:
     def take_late(self, outcome: Outcome, now: Instant) -> None:
         """The end of a write that a tick had stopped waiting for, unless other evidence has settled it since."""
         self.budget.note([outcome], now)
-        if self.state.settle_late(outcome, now):
+        if self.state.orders.awaits(outcome):
+            self.state.settle([outcome], now)
             self.telemetry.emit(outcome)
 
     def stance(self, view: View, now: Instant) -> Stance:

@@ -234,13 +234,6 @@ class StateManager:
             self.groups.note(outcome, now)
             self.orders.settle(outcome, now)
 
-    def settle_late(self, outcome: Outcome, now: Instant) -> bool:
-        """As `settle`, for an answer that came when nobody waited for it; false if it says nothing new."""
-        is_news = self.orders.awaits(outcome)
-        if is_news:
-            self.settle([outcome], now)
-        return is_news
-
     # ── looking ─────────────────────────────────────────────────────────────────────────────────
 
     def knows(self, fill: Fill) -> bool:
