@@ -47,6 +47,12 @@ sim: setup  ## the whole bot in virtual time with faults (TICKS= SEED= PROFILE=c
 	@$(BIN)/python -m tests.sim.run --ticks $(TICKS) --seed $(SEED) --profile $(PROFILE) $(ARGS)
 
 FAULT_RESULTS := .pytest_cache/faults.jsonl
+COVERED := dora_bot/main.py,dora_bot/execution.py,dora_bot/reconcile.py,dora_bot/risk_manager.py,dora_bot/risk_monitor.py
+sim-coverage: setup  ## which branches of the trading core the simulation alone reaches; fails below 95 %
+	@$(BIN)/coverage run --data-file=.pytest_cache/sim.coverage --branch --concurrency=greenlet --include=$(COVERED) \
+	    -m tests.sim.run --ticks $(TICKS) --seed $(SEED) --jobs 1 $(ARGS)
+	@$(BIN)/coverage report --data-file=.pytest_cache/sim.coverage --show-missing --fail-under=95
+
 faults: setup  ## the process-level fault catalogue: real bots, injected faults, the bounds measured (~15 min)
 	@mkdir -p .pytest_cache && rm -f $(FAULT_RESULTS) && touch $(FAULT_RESULTS)
 	@RESULTS=$(FAULT_RESULTS) scripts/faults.sh $(ARGS); code=$$?; \
