@@ -33,6 +33,8 @@ FLUSH_MS = 10_000
 HEARTBEAT_MS = 30_000
 LOOP_HANG_MS = 60_000
 """A thread of ours that stands still this long never goes on: then the freeze becomes a halt."""
+FEED_MS = 500
+"""How often the service manager is told that the bot lives."""
 SWITCH_S = 0.0005
 """How long one thread may compute while another waits; at Python's 5 ms the feed could hold up a cancel."""
 
@@ -64,6 +66,9 @@ class Runtime:
     exit_code: ExitCode = ExitCode.DONE
     started_mono_ms: int = 0
     heartbeat_due_ms: int = 0
+    posture: str = ""
+    ticked_mono_ms: int = 0
+    fed_mono_ms: int = 0
     risk_watch: Watch = field(default_factory=Watch)
     watches: dict[str, Watch] = field(default_factory=lambda: defaultdict(Watch))
 
@@ -129,6 +134,7 @@ class Runtime:
 
     def should_stop(self) -> bool:
         p = self.parts
+        self.feed_watchdog(p.clock.now())
         self.stop_reason = self.stop_reason or self.signals.received
         if self.options.ticks and p.bot.ticks >= self.options.ticks:
             self.stop_reason = self.stop_reason or f"{self.options.ticks} ticks are done"
@@ -145,10 +151,20 @@ class Runtime:
             p.telemetry.print_line(json.dumps(report.line()))
         if p.gate.stopping:
             return
-        p.manager.alive(report.stance.posture.name)
+        self.posture, self.ticked_mono_ms = report.stance.posture.name, report.done.mono_ms
+        self.feed_watchdog(report.done)
         still_ms = self.risk_watch.still_ms(p.risk.judged, report.done)
         if still_ms > STILL_MS and not p.gate.halts.halted:
             self.halt("the risk thread hangs", f"no new view judged for {still_ms} ms", "tick")
+
+    def feed_watchdog(self, now: Instant) -> None:
+        """On the tick's thread, also between two ticks of a slow beat; one that fails, or is late, starves it."""
+        p = self.parts
+        limits = p.bot.published.global_config if p.bot.published else None
+        on_time_ms = (limits.loop_interval_ms if limits else 0) + STILL_MS
+        if now.mono_ms - self.fed_mono_ms >= FEED_MS and now.mono_ms - self.ticked_mono_ms <= on_time_ms:
+            self.fed_mono_ms = now.mono_ms
+            p.manager.alive(self.posture)
 
     def judge(self, now: Instant) -> None:
         """The risk thread's step, and its look at the other threads: one that is gone must not pass for a quiet one."""

@@ -38,6 +38,7 @@ def quoting(rig: Rig, case: Case, service: Supervisor) -> None:
     case.held("10 orders rest", len(rig.run(resting)) == ORDERS)
 
 
+@pytest.mark.short
 @pytest.mark.fault("F60", tier="Y")
 def test_a_killed_service_leaves_no_order_and_is_started_again(case: Case, rig: Rig) -> None:
     """Guard: ExecStopPost of the unit; without it the orders end by their own expiry, after half a minute or more."""
@@ -115,6 +116,15 @@ def test_a_hung_tick_starves_the_watchdog_and_the_service_comes_back(case: Case,
         until("a second start", lambda: service.count("started") == 2, 20.0)
         until("its readiness", lambda: service.count("ready") == 2, 60.0)
     assert not rig.run(resting)
+
+
+def test_a_slow_beat_is_not_taken_for_a_hang(rig: Rig) -> None:
+    rig.edit("global_config", "loop_interval_ms", {"N": "15000"})
+    with Supervisor(rig) as service:
+        until("ready", lambda: service.count("ready") == 1, 60.0)
+        time.sleep(service.unit.number("WatchdogSec") + 8.0)
+        assert [said for _, said in service.told] == ["started", "ready"]
+    rig.edit("global_config", "loop_interval_ms", {"N": "500"})
 
 
 def test_the_unit_keeps_to_what_the_bot_needs_of_it() -> None:

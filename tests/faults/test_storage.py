@@ -93,7 +93,6 @@ def test_a_halt_needs_no_database(case: Case, rig: Rig) -> None:
         quoting(rig, case, AWS_ENDPOINT_URL=proxy.url)
         seen = len(proxy.seen)
         proxy.fault = lambda _operation: "hang"
-        begun = time.monotonic()
         command = subprocess.Popen(
             [sys.executable, "-m", "dora_bot.cli", "halt", "--reason", "no database"],
             env={
@@ -104,6 +103,9 @@ def test_a_halt_needs_no_database(case: Case, rig: Rig) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        halts = rig.folder / "state" / "halts.jsonl"
+        until("the halt", lambda: halts.exists() and halts.stat().st_size, 20.0)
+        begun = time.monotonic()
         rig.withdrawn(seconds=10.0)
         case.measured("B01 clean", time.monotonic() - begun)
         assert command.wait(30) == 0
