@@ -123,7 +123,7 @@ def test_on_a_dead_line_without_rest_quotes_are_gone_seven_seconds_after_the_las
     shift(rig)  # these frames are the last word
     case.arm("ws.half_open")
     took = gone_after(rig, 9.0)
-    assert took > 4.5, "nothing is given up before its time"
+    assert took > 2.5, "a content check that is not answered tells after 3 s, a line without pongs after 5"
     case.measured("B02", took)
     case.disarm()
     begun = time.monotonic()
