@@ -6,8 +6,10 @@ is its seed and rate, or its seed and an explicit set of keys.
 
 from collections import Counter
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from hashlib import blake2b
 from random import Random
+from typing import Any
 
 _SCALE = 1 << 64
 
@@ -20,6 +22,8 @@ class Faults:
         self.armed = True
         self.hits: list[str] = []
         self.kinds: Counter[str] = Counter()
+        self.script: list[list[Any]] = []
+        """(places, kind, how often): these strike besides, wherever such a place is met; counted down."""
         self._key = str(seed).encode()
         self._replay = None if replay is None else dict(key.rsplit("/", 1) for key in replay)
 
@@ -36,7 +40,9 @@ class Faults:
         """The kind of fault that strikes at this place, empty for none."""
         if not self.armed:
             return ""
-        if self._replay is not None:
+        if self.script and (kind := self._scripted(place, kinds)):
+            pass
+        elif self._replay is not None:
             kind = self._replay.get(place, "")
         elif self.rate and self.share(place) < self.rate * weight:
             kind = kinds[int(self.share(f"{place}?") * len(kinds))]
@@ -46,3 +52,11 @@ class Faults:
             self.hits.append(f"{place}/{kind}")
             self.kinds[f"{place.split('/', 1)[0]}/{kind}"] += 1
         return kind
+
+    def _scripted(self, place: str, kinds: Sequence[str]) -> str:
+        for entry in self.script:
+            places, kind, left = entry
+            if left and kind in kinds and fnmatchcase(place, places):
+                entry[2] -= 1
+                return str(kind)
+        return ""
