@@ -84,7 +84,7 @@ def test_a_cancel_answered_404_for_a_filled_order_is_not_replaced_above_the_cap(
     rig: Rig,
     dated: bool,  # noqa: FBT001  (a case of the test)
 ) -> None:
-    """H1. Guard: 404 on a cancel is unknown (`_not_accepted`); what is closing counts (`exposed_e2`)."""
+    """H1. Guard: 404 on an item is unknown (`_item_error`); what is closing counts (`exposed_e2`)."""
     for channel in ("fill", "user_orders"):
         case.arm("ws.delay", {"channel": channel, "ticker": A}, {"ms": 10_000})
     for surface in ("fills", "positions"):
@@ -106,7 +106,7 @@ def test_a_cancel_answered_404_for_a_filled_order_is_not_replaced_above_the_cap(
 
 @pytest.mark.fault("F18")
 def test_a_404_for_an_order_that_is_still_listed_is_sent_again_with_its_shard(case: Case, rig: Rig) -> None:
-    """Guard: 404 on a cancel is unknown (`_not_accepted` in kalshi_outcomes); cancels carry `exchange_index`."""
+    """Guard: 404 on an item is unknown (`_item_error`); cancels carry `exchange_index`."""
     lost = case.arm("http.status", CANCEL_B, {"code": 404, "error": "not_found"}, {"count": 3})
     before = order_ids(rig, B)
     case.held("both sides of B rest", len(before) == 2)
@@ -125,7 +125,7 @@ def test_a_404_for_an_order_that_is_still_listed_is_sent_again_with_its_shard(ca
 
 @pytest.mark.fault("F19")
 def test_an_order_that_lists_keep_showing_after_its_cancel_has_no_second_life(case: Case, rig: Rig) -> None:
-    """Guard: a finished order never comes back (`read` and `seen` in own_orders)."""
+    """Guard: a finished order never comes back (reconcile looks at live orders, and `read` in own_orders)."""
     case.arm("read.stale", {}, {"surface": "orders", "lag_ms": 5_000, "dated": True})
     before = order_ids(rig, A)
     narrow(rig, A)
@@ -161,6 +161,7 @@ def test_a_cancel_whose_reply_is_lost_is_repeated_until_the_order_is_known_gone(
     case.measured("B04", time.monotonic() - begun)
     tries = cancels(case, before)
     assert len(tries) >= 3
+    assert tries[1].at_ms - tries[0].at_ms < 3_000, "the next read of the account would have told, too"
     assert all(later.at_ms - earlier.at_ms >= 900 for earlier, later in itertools.pairwise(tries))
     widen(rig, A)
     widen(rig, B)

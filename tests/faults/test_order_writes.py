@@ -222,28 +222,28 @@ def test_a_201_that_cannot_be_read_is_unknown(case: Case, rig: Rig, how: str) ->
     assert len(creates(case, A)) == 1
 
 
-def pause_b_and_withdraw_a(venue: Venue) -> None:
-    venue.engine.pause("trading", venue.now_ms(), on=True, shard=2)
-    withdraw(venue, A)
+def pause_a_and_withdraw_b(venue: Venue) -> None:
+    venue.engine.pause("trading", venue.now_ms(), on=True, shard=0)
+    withdraw(venue, B)
 
 
 @pytest.mark.fault("F12")
 def test_items_of_a_batch_are_matched_by_id_and_a_missing_one_is_unknown(case: Case, rig: Rig) -> None:
-    """A's items succeed and B's are refused in one batch. Guards: `by_key` and `times[key] != 1` in kalshi_outcomes."""
+    """B's items succeed and A's are refused in one batch. Guards: `by_key` and `times[key] != 1` in kalshi_outcomes."""
     for how in ("omit_item", "shuffle_items"):
         rig.quoting(seconds=20.0)
         mark = rig.run(lambda v: v.journal.last)
         damage = case.arm("http.body", {"op": "batch_create"}, {"how": how}, ONCE)
-        # B's shard pauses and loses its orders with it: its items come back as refused.
-        rig.run(pause_b_and_withdraw_a)
+        # A's shard pauses and loses its orders with it: its items come back as refused.
+        rig.run(pause_a_and_withdraw_b)
         case.until_hit(damage, 10.0)
-        rig.run(lambda v: v.engine.pause("trading", v.now_ms(), on=False, shard=2))
+        rig.run(lambda v: v.engine.pause("trading", v.now_ms(), on=False, shard=0))
         batch = next(r for r in case.history(mark).requests if r.creates)
         case.held(f"{how}: one batch of both markets", batch.tickers == {A, B})
-        made = ids(rig, A)
-        case.held(f"{how}: A's two rest", len(made) == 2)
+        made = ids(rig, B)
+        case.held(f"{how}: B's two rest", len(made) == 2)
         until_adopted(rig, made, 40.0)
-        assert ids(rig, A) == made
+        assert ids(rig, B) == made
         rig.quoting(seconds=50.0)
         case.disarm(damage)
 
@@ -280,6 +280,7 @@ def test_an_amend_whose_reply_is_lost_counts_at_its_worst_until_the_order_is_see
     case.held("the bid was moved although nobody was told", rig.run(lambda v: quotes(v, A))[0] != bid)
     until_adopted(rig, made, 40.0)
     case.measured("B04", time.monotonic() - begun)
+    assert sum(item["side"] == "bid" for r in amends(case, A) for item in r.items) == 1
     rig.move(A, 4_700, 5_200)
     rig.until("both quotes back", lambda v: quotes(v, A) == (bid, ask), 10.0)
     assert ids(rig, A) == made
@@ -289,7 +290,7 @@ def test_an_amend_whose_reply_is_lost_counts_at_its_worst_until_the_order_is_see
 @pytest.mark.short
 @pytest.mark.fault("F16")
 def test_a_fill_that_overtakes_the_create_reply_is_booked_once_under_its_order(case: Case, rig: Rig) -> None:
-    """Guard: fills find their order by client order id (`OrderStore.find`)."""
+    """Guards: a fill is booked once (`_fill_keys` in state_manager), and finds its order by either id (`OrderStore`)."""
     filled = case.arm("eng.fill_before_reply", CREATE_A, {"share": 0.4}, ONCE)
     case.arm("ws.order", CREATE_A, {"how": "fill_before_reply", "ms": 400}, ONCE)
     before = rig.fills()
