@@ -21,6 +21,8 @@ from dora_bot.units import ONE_E4
 from dora_bot.views import Decision, MarketView, Posture, Stance
 from tests.fakes.core import RUN, T, book, config, market, market_view
 
+MOST_MAKER_FEE_E4 = 100
+"""More than a contract costs at 50 ¢ under any fee type: 0.035 × 0.5 × 0.5 $."""
 REDUCE = Stance(Posture.REDUCE_ONLY, ("told so",))
 GRIDS = {
     "cents": PriceGrid.linear(100),
@@ -314,12 +316,14 @@ def test_without_skew_and_position_each_side_keeps_its_share_of_the_spread(case:
     assert case.bid is not None
     assert case.ask is not None
     fair_2 = case.bid + case.ask
-    edge = case.min_spread_e4 // 4
+    edge = case.min_spread_e4 // 2
+    furthest = edge + MOST_MAKER_FEE_E4
     if Side.BID in sides:
         assert 2 * sides[Side.BID] <= fair_2 - 2 * edge
-        assert sides[Side.BID] >= case.grid.floor(min(case.bid, (fair_2 - 2 * edge - 200) // 2))
+        assert sides[Side.BID] >= case.grid.floor(min(case.bid, (fair_2 - 2 * furthest) // 2))
     if Side.ASK in sides:
         assert 2 * sides[Side.ASK] >= fair_2 + 2 * edge
+        assert sides[Side.ASK] <= case.grid.ceil(max(case.ask, -((-fair_2 - 2 * furthest) // 2)))
 
 
 @pytest.mark.parametrize("posture", [Posture.HALTED, Posture.PAUSED])
