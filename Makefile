@@ -17,7 +17,7 @@ demo: setup  ## a paper exchange, a local AWS and the bot, watched live; no acco
 	@$(BIN)/dora demo $(ARGS)
 
 test: setup  ## everything CI runs that needs neither a browser nor node
-	@$(BIN)/python -m pytest $(ARGS)
+	@scripts/test.sh $(ARGS)
 
 check: setup  ## lint, format, types, architecture, house rules; not the tests again
 	@$(BIN)/ruff check
@@ -84,8 +84,8 @@ doctor: setup  ## what is missing for `dora run`, and what to do about it
 	@$(BIN)/dora doctor
 
 mission: setup  ## run the tests and hold docs/mission.md against their results
-	@$(BIN)/python -m pytest -q --junit-xml=.pytest_cache/report.xml
-	@$(BIN)/python scripts/mission.py .pytest_cache/report.xml
+	@mkdir -p .pytest_cache/reports && JUNIT=.pytest_cache/reports scripts/test.sh -q
+	@$(BIN)/python scripts/mission.py .pytest_cache/reports/*.xml
 
 audit: setup  ## ask for known vulnerabilities of every locked package (the registry is asked for each by name)
 	@$(BIN)/pip-audit --requirement requirements/dev.txt --require-hashes --disable-pip --progress-spinner off $(ARGS)

@@ -115,8 +115,9 @@ class Decisions:
                     cancelled=sum(isinstance(a, Cancel) for a in own),
                     reason=decision.reason,
                     book_version=market.book.version,
-                    book_age_ms=view.now.exchange_ms - market.book.changed_ms,
-                    account_age_ms=view.now.exchange_ms - account_as_of_ms,
+                    # Our estimate of the exchange's time may lie a little behind a change that just came.
+                    book_age_ms=max(view.now.exchange_ms - market.book.changed_ms, 0),
+                    account_age_ms=max(view.now.exchange_ms - account_as_of_ms, 0),
                     config=config_hash(market.config, view.global_config, view.ceilings),
                     code=self.code,
                 )

@@ -46,8 +46,8 @@ def test_by_setting_it_quotes_books_and_reads_each_thing_once_a_tick(rig: Rig) -
     rig.start(DORA_FEED="rest")
     rig.quoting()
     (started,) = [line for line in rig.bot.log() if line["action"] == "start"]
-    plan = "2 markets x 500 ms: reads 22 of 200 tokens/s (62 without the WebSocket), renewals 2 of 100 write tokens/s"
-    assert started["plan"].startswith(plan)
+    reads = "2 markets x 500 ms: reads 22 of 200 tokens/s (62 without the WebSocket)"
+    assert started["plan"].startswith(f"{reads}, orders live 30 s, renewals 3 of 100 write tokens/s")
     assert not rig.run(lambda v: v.sessions)
     mark = rig.run(lambda v: v.journal.last)
     first = rig.until_status("a status", lambda s: s["feed"] == "rest", 5.0)["counts"]["ticks"]

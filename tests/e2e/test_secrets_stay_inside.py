@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,6 +33,8 @@ A, B = "KXCANARY-26NOV20-A", "KXCANARY-26NOV20-B"
 SECRET_ID = "dora/canary-test"
 AWS_SECRET = "canaryAWS/secretACCESSkey+0123456789abcd"
 HITS = 100
+CLOCK_DOUBT = timedelta(milliseconds=600)
+"""A decision is stamped by the bot's estimate of the exchange's clock, half a second rough at first; an order by the clock."""
 
 
 class CanaryRig(Rig):
@@ -158,12 +161,16 @@ def traced(fill: Item, rows: list[Item], decisions: list[Item]) -> bool:
     return any(is_of(decision, order) for order in orders for decision in decisions)
 
 
+def moment(stamp: object) -> datetime:
+    return datetime.fromisoformat(str(stamp).split("#")[0])
+
+
 def is_of(decision: Item, order: Item) -> bool:
     side = {"buy": "bid", "sell": "ask"}[str(order["side"])]
     wished = {(s, Decimal(price)) for s, price, _ in json.loads(str(decision["target_quotes"]))}
     return (
         decision["market_id"] == order["market_id"]
-        and str(decision["timestamps"]) <= str(order["timestamp#order_id"]).split("#")[0]
+        and moment(decision["timestamps"]) <= moment(order["timestamp#order_id"]) + CLOCK_DOUBT
         and (side, order["price"]) in wished
         and decision["book_version"] > 0
         and decision["book_age_ms"] >= 0

@@ -15,6 +15,9 @@ TICKS = int(os.environ.get("SIM_TICKS", "12000"))
 
 SEED = 11
 
+FAULTS = 60
+"""Different faults, by place and kind, that must have struck."""
+
 
 @pytest.mark.timeout(600)
 def test_no_invariant_breaks_over_the_sweep_of_fault_rates_and_enough_was_seen() -> None:
@@ -25,7 +28,7 @@ def test_no_invariant_breaks_over_the_sweep_of_fault_rates_and_enough_was_seen()
     counts, faults, pairs = total(results)
     assert counts["killed"] > 0
     assert counts["halts"] > 0
-    assert {"create/status_after", "amend/hold"} <= faults.keys()
+    assert len(faults) >= FAULTS
     assert len(pairs) >= PAIRS
 
 
