@@ -56,7 +56,7 @@ class Tape:
 
     def load(self) -> Recording:
         text = "".join(json.dumps(line) + "\n" for line in self._lines).encode()
-        self._path.write_bytes(gzip.compress(text))
+        self._path.write_bytes(gzip.compress(text, mtime=0))
         return load_recording(self._path)
 
 
@@ -161,7 +161,9 @@ def test_results_come_from_the_file_beside_the_tape(tape: Tape, tmp_path: Path) 
     assert tape.load().results == {T: "yes"}
 
 
-@pytest.mark.parametrize("content", [b"", b"not gzip", gzip.compress(b"{}\n"), gzip.compress(b"nonsense\n")])
+@pytest.mark.parametrize(
+    "content", [b"", b"not gzip", gzip.compress(b"{}\n", mtime=0), gzip.compress(b"nonsense\n", mtime=0)]
+)
 def test_what_is_no_tape_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.frames.jsonl.gz"
     path.write_bytes(content)
