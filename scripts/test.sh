@@ -4,7 +4,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 kept=$(mktemp)
-trap 'rm -f "$kept"' EXIT
+bots=""
+trap 'rm -f "$kept"; [[ -z $bots ]] || kill "$bots" 2>/dev/null' EXIT
 
 run() { # run NAME ARGUMENT…
     .venv/bin/python -m pytest ${JUNIT:+"--junit-xml=$JUNIT/$1.xml"} "${@:2}"
@@ -20,9 +21,11 @@ for argument in "$@"; do
     fi
 done
 run whole-bots tests/e2e "$@" &>"$kept" &
+bots=$!
 run computing --ignore tests/e2e "$@"
-worst=$?
-wait $!
-bots=$?
+code=$?
+wait "$bots"
+other=$?
+bots=""
 cat "$kept"
-exit $((bots > worst ? bots : worst))
+exit $((other > code ? other : code))
