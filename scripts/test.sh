@@ -22,7 +22,7 @@ for argument in "$@"; do
 done
 run whole-bots tests/e2e "$@" &>"$kept" &
 bots=$!
-run computing --ignore tests/e2e "$@"
+run computing tests/unit tests/contract tests/fuzz tests/house tests/sim "$@"
 code=$?
 wait "$bots"
 other=$?
