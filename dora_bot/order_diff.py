@@ -180,19 +180,19 @@ def _change(
         return replace(_amended(order, price_e4, remaining_e2, lease, now), reason=reason)
 
     urgent = left_ms < lease.life_ms - REFRESH_MS
-    moved = move_worth(view, order, quote, now)
     if off > view.config.requote_tolerance_ticks or quote.forbids(order.price_e4):
         outrun = (order.price_e4 - quote.price_e4) * order.side.sign > 0
         young = now.mono_ms - order.written.mono_ms < view.config.min_requote_s * 1_000
         if young and not outrun:
             return None
-        worth = quote_worth(view, quote, now) if outrun else moved
+        worth = quote_worth(view, quote, now) if outrun else move_worth(view, order, quote, now)
         return Wanted(amend(quote.price_e4, quote.count_e2, "reprice"), worth, outrun, urgent)
     if remaining > quote.count_e2:
         worth = shrink_worth(order, quote.count_e2)
         return Wanted(amend(order.price_e4, quote.count_e2, "shrink"), worth, urgent=urgent)
     if remaining < quote.count_e2 * GROW_BELOW:
-        return Wanted(amend(quote.price_e4, quote.count_e2, "top up"), moved, urgent=urgent)
+        worth = move_worth(view, order, quote, now)
+        return Wanted(amend(quote.price_e4, quote.count_e2, "top up"), worth, urgent=urgent)
     if left_ms < lease.renew_below_ms:
         worth = renewal_worth(view, order, now, lease.renew_below_ms)
         return Wanted(amend(order.price_e4, remaining, "renew"), worth, urgent=urgent)

@@ -54,12 +54,11 @@ def load_state(state: StateStore, journal: SqliteJournal, drain: Drain, clock: C
     known_ms = max(journal.last_fill_ms(), risk.last_fill_ms)
     # The published figure is up to a minute old: another instance may have booked its very first fill since.
     booked_since_ms = max((known_ms or now_ms) - KNOWN_MS, 0)
-    recent = state.trade_rows_since(booked_since_ms, now_ms)
-    events = [booking_of(row).event for row in recent if is_booking(row)]
-    fills = [event for event in events if isinstance(event, Fill)]
+    recent = [booking_of(row) for row in state.trade_rows_since(booked_since_ms, now_ms) if is_booking(row)]
+    fills = [booking.event for booking in recent if isinstance(booking.event, Fill)]
     known_ms = max([known_ms, *(fill.time_ms for fill in fills)])
     since_ms = max(known_ms - OVERLAP_MS, 0)
-    today = state.trade_rows(utc_date(now_ms), utc_date(now_ms))
+    today = utc_date(now_ms)
     return Recovered(
         positions=state.positions(),
         booked=journal.booked_fills(booked_since_ms) | {fill.key for fill in fills},
@@ -67,7 +66,7 @@ def load_state(state: StateStore, journal: SqliteJournal, drain: Drain, clock: C
         fills_since_ms=since_ms,
         booked_since_ms=booked_since_ms if known_ms else 0,
         unresolved=tuple(journal.unresolved()),
-        today=sum((booking_of(row).totals for row in today if is_booking(row)), Totals()),
+        today=sum((b.totals for b in recent if b.day == today), Totals()),
         risk=risk,
     )
 

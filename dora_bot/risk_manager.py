@@ -7,6 +7,7 @@ getting out. Each approved action is counted before the next one is looked at.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from dora_bot.exposure import Ends, Open, ends, event_loss_e6, event_of, events_of, is_exclusive, open_size
 from dora_bot.models import (
@@ -169,7 +170,7 @@ class _Tally:
         self.exposure_e6 += self.event_loss_e6(case.market) - before
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Case:
     """One exposure write with its market and the tally it would add to."""
 
@@ -186,18 +187,18 @@ class _Case:
             return self.action.count_e2
         return self.action.total_e2 - self._amended.filled_e2
 
-    @property
+    @cached_property
     def open_e2(self) -> int:
         """What may still come into the position: fills that were reported and not booked are on their way."""
         if isinstance(self.action, Place):
             return self.action.count_e2
         return self.action.total_e2 - self._amended.booked_e2
 
-    @property
+    @cached_property
     def _amended(self) -> OwnOrder:
         return next(o for o in self.market.orders if o.client_order_id == self.action.client_order_id)
 
-    @property
+    @cached_property
     def replaced(self) -> Open | None:
         return open_size(self._amended) if isinstance(self.action, Amend) else None
 
@@ -206,7 +207,7 @@ class _Case:
         """What the action adds to the side's worst case: of an amend only what exceeds the order as it rests."""
         return max(self.open_e2 - (self.replaced[2] if self.replaced else 0), 0)
 
-    @property
+    @cached_property
     def at_worst(self) -> Open:
         """How the order counts once this is sent: of an amend the worse of old and new, in price and in size."""
         side, price = self.action.side, self.action.price_e4

@@ -8,6 +8,7 @@ from dora_bot.models import (
     Amend,
     Cancel,
     Fill,
+    OutcomeKind,
     Place,
 )
 from dora_bot.reconcile import Reconciled
@@ -39,14 +40,13 @@ class Scoreboard:
     last: TickReport | None = None
 
     def add(self, report: TickReport) -> None:
-        line = report.line()
         self.ticks += 1
         self.placed += report.count(Place)
         self.amended += report.count(Amend) - report.renewals()
         self.renewals += report.renewals()
         self.cancelled += report.count(Cancel)
-        self.unknown += int(str(line["unknown"]))
-        self.refused += int(str(line["refused"]))
+        self.unknown += report.ended(OutcomeKind.UNKNOWN)
+        self.refused += report.ended(OutcomeKind.REFUSED)
         self.tick_ms.append(report.took_ms)
         if report.reaction_ms is not None:
             self.reaction_ms.append(report.reaction_ms)

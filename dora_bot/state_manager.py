@@ -277,7 +277,10 @@ class StateManager:
             for ticker in sorted(wanted)
             if ticker in self._markets
         }
-        equity = valuation.banked_e6(self.positions) + sum(self._unrealised(t) for t in self.positions)
+        unrealised = {
+            t: views[t].unrealised_e6 if t in views else self._unrealised(t) for t in self.positions
+        }
+        equity = valuation.banked_e6(self.positions) + sum(unrealised.values())
         self._day = self._day.rolled(valuation.utc_date(now.exchange_ms), equity)
         if all(self._marked(t) for t, p in self.positions.items() if p.net_e2):
             self._peak = valuation.risen(self._peak, equity, self.halts.resumed_ms, now.exchange_ms)
@@ -295,7 +298,7 @@ class StateManager:
             day=self._day,
             positions=MappingProxyType(dict(self.positions)),
             peak=self._peak,
-            event_pnl_e6=MappingProxyType(self._event_pnl_e6()),
+            event_pnl_e6=MappingProxyType(self._event_pnl_e6(unrealised)),
             unchecked=self.books.unchecked(),
             stray_orders=tuple(
                 o for t, orders in by_ticker.items() if t not in views for o in orders if o.live
@@ -346,12 +349,12 @@ class StateManager:
         market = self._markets.get(ticker)
         return self._marks.get(ticker) is not None or bool(market and valuation.settled_mark(market))
 
-    def _event_pnl_e6(self) -> dict[str, int]:
+    def _event_pnl_e6(self, unrealised: Mapping[str, int]) -> dict[str, int]:
         found: dict[str, int] = {}
         for ticker, position in self.positions.items():
             market = self._markets.get(ticker)
             if market is not None:
-                pnl = position.realised_e6 - position.fees_e6 + self._unrealised(ticker)
+                pnl = position.realised_e6 - position.fees_e6 + unrealised[ticker]
                 found[market.event_ticker] = found.get(market.event_ticker, 0) + pnl
         return found
 

@@ -52,6 +52,10 @@ class TickReport:
     def renewals(self) -> int:
         return sum(o.action.reason == "renew" and o.kind is OutcomeKind.ACCEPTED for o in self.outcomes)
 
+    def ended(self, kind: OutcomeKind) -> int:
+        """How many actions ended so."""
+        return sum(o.kind is kind for o in self.outcomes)
+
     def line(self) -> dict[str, object]:
         """The object that ``dora run --json`` prints: facts of this tick, no state."""
         return {
@@ -67,8 +71,8 @@ class TickReport:
             "renewed": self.renewals(),
             "cancelled": self.count(Cancel),
             "fills": len(self.fills),
-            "unknown": sum(o.kind is OutcomeKind.UNKNOWN for o in self.outcomes),
-            "refused": sum(o.kind is OutcomeKind.REFUSED for o in self.outcomes),
+            "unknown": self.ended(OutcomeKind.UNKNOWN),
+            "refused": self.ended(OutcomeKind.REFUSED),
             "vetoed": [f"{r.action.ticker} {r.check}: {r.reason}" for r in self.verdict.refused],
         }
 

@@ -1,9 +1,9 @@
 """One life of the bot: production's own wiring, start gate, threads and stop, on simulated ways out of the process."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from os import SEEK_END
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dora_bot import bootstrap, pulse
@@ -95,6 +95,11 @@ class SimJournal(SqliteJournal):
         self.host = host
         self._held: list[Row] = []
         super().__init__(host.folder / "journal.sqlite")
+        self._log = os.open(host.folder / "journal.sqlite-wal", os.O_RDONLY)
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._log)
 
     def _port(self, name: str) -> None:
         world, place = self.host.world, f"journal.{name}"
@@ -121,12 +126,9 @@ class SimJournal(SqliteJournal):
 
     def checkpoint(self) -> None:
         super().checkpoint()
-        log = self.host.folder / "journal.sqlite-wal"
-        with log.open("rb") as file:
-            head = file.read(LOG_HEAD)
-            size = file.seek(0, SEEK_END)
         if self.host.life is not None:
-            self.host.life.synced = (head, size)
+            head = os.pread(self._log, LOG_HEAD, 0)
+            self.host.life.synced = (head, os.fstat(self._log).st_size)
 
     def mark_drained(self, seqs: Sequence[int]) -> None:
         self._port("mark_drained")

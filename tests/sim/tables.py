@@ -5,8 +5,9 @@ the few calls of a boto3 client: each takes virtual time, each attempt of it can
 the client repeats an attempt as boto3 does. The contract suite of the real tables runs against it, too.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,8 @@ class Tables:
     def __init__(self, prefix: str = PREFIX) -> None:
         self.keys = {prefix + t.suffix: (t.hash_key, *([t.range_key] if t.range_key else [])) for t in TABLES}
         self.items: dict[str, dict[Key, Item]] = {name: {} for name in self.keys}
+        self.partitions: dict[str, dict[str, set[Key]]] = {name: {} for name in self.keys}
+        """The keys of a table by their hash key."""
         self.writes = 0
         self._written_ms: dict[tuple[str, Key], int] = {}
         self._old: dict[tuple[str, Key], list[tuple[int, Item]]] = {}
@@ -64,10 +67,13 @@ class Tables:
         old.append((now_ms, self.items[table].get(key, {})))
         while old[0][0] < now_ms - STALE_MS:
             old.pop(0)
+        partition = self.partitions[table].setdefault(key[0], set())
         if item:
             self.items[table][key] = dict(item)
+            partition.add(key)
         else:
             self.items[table].pop(key, None)
+            partition.discard(key)
 
 
 class TableClient:
@@ -149,14 +155,23 @@ class TableClient:
         return self._call("batch_write_item", write)
 
     def query(self, *, TableName: str, KeyConditionExpression: str, Limit: int, **rest: Any) -> Wire:  # noqa: N803  (boto3)
+        values = rest["ExpressionAttributeValues"]
+        wanted = _text(values[":h"])
+        first = {"#h = :h": (), "#h = :h AND #r >= :r": (wanted, _text(values.get(":r", "")))}[
+            KeyConditionExpression
+        ]
+
         def read() -> Wire:
-            return self._page(TableName, KeyConditionExpression, Limit, rest)
+            keys = self._tables.partitions[TableName].get(wanted, ())
+            return self._page(TableName, (key for key in keys if key >= first), Limit, rest)
 
         return self._call("query", read)
 
     def scan(self, *, TableName: str, Limit: int, FilterExpression: str = "", **rest: Any) -> Wire:  # noqa: N803  (boto3)
         def read() -> Wire:
-            return self._page(TableName, FilterExpression, Limit, rest)
+            items = self._tables.items[TableName]
+            keys = (key for key, item in items.items() if _all_hold(FilterExpression, item, rest))
+            return self._page(TableName, keys, Limit, rest)
 
         return self._call("scan", read)
 
@@ -175,13 +190,13 @@ class TableClient:
 
         return self._call("transact_write_items", write)
 
-    def _page(self, table: str, expression: str, limit: int, rest: Mapping[str, Any]) -> Wire:
+    def _page(self, table: str, among: Iterable[Key], limit: int, rest: Mapping[str, Any]) -> Wire:
         after = rest.get("ExclusiveStartKey")
         start = self._tables.key(table, after) if after else ()
         items = self._tables.items[table]
         # What is asked for is narrowed before the limit counts; a scan's pages may only be fuller than the real ones.
-        keys = sorted(k for k, item in items.items() if k > start and _all_hold(expression, item, rest))
-        reply: Wire = {"Items": [dict(items[key]) for key in keys[:limit]]}
+        keys = sorted(key for key in among if key > start)
+        reply: Wire = {"Items": [items[key] for key in keys[:limit]]}
         if len(keys) > limit:
             last = items[keys[limit - 1]]
             reply["LastEvaluatedKey"] = {name: last[name] for name in self._tables.keys[table]}
@@ -203,10 +218,12 @@ class SimDynamo(Dynamo):
         super().__init__(client, prefix, _NoMeter(trust_reports=True))
 
     def wire(self, item: Mapping[str, Any]) -> Wire:
-        return dict(item)
+        nested = any(isinstance(value, dict | list) for value in item.values())
+        return deepcopy(dict(item)) if nested else dict(item)
 
     def plain(self, item: Wire) -> Item:
-        return deepcopy(item) if any(isinstance(v, dict | list) for v in item.values()) else dict(item)
+        """What is in it is shared with the table: nobody changes what it has read."""
+        return dict(item)
 
 
 class _NoMeter(Meter):
@@ -235,8 +252,9 @@ def _all_hold(expression: str, item: Mapping[str, Any], rest: Mapping[str, Any])
     return all(_holds(part, item, names, values) for part in _parts(expression))
 
 
-def _parts(expression: str) -> Iterator[str]:
-    return (part for part in expression.split(" AND ") if part)
+@cache
+def _parts(expression: str) -> tuple[str, ...]:
+    return tuple(part for part in expression.split(" AND ") if part)
 
 
 def _holds(part: str, item: Mapping[str, Any], names: Mapping[str, str], values: Mapping[str, Any]) -> bool:
@@ -249,7 +267,4 @@ def _holds(part: str, item: Mapping[str, Any], names: Mapping[str, str], values:
             return there is not None and _text(there).startswith(_text(values[value]))
         return {"attribute_exists": there is not None, "attribute_not_exists": there is None}[what]
     name, operator, value = part.split(" ")
-    there, wanted = item.get(names.get(name, name)), values[value]
-    if operator == ">=":
-        return there is not None and _text(there) >= _text(wanted)
-    return {"=": bool(there == wanted)}[operator]
+    return {"=": bool(item.get(names.get(name, name)) == values[value])}[operator]
