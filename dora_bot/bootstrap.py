@@ -233,7 +233,12 @@ def _bot(base: Base, feed: Feed, gate: ExposureGate, recovered: Recovered) -> Bo
 
 def _keeper(base: Base, feed: Feed, bot: Bot, gate: ExposureGate, *, observe: bool) -> Keeper:
     client = base.new_client("keeper")
-    groups = OrderGroups(client, base.inbox, lambda: bot.state.groups.triggered, lambda: gate.halts.halted)
+    groups = OrderGroups(
+        client,
+        base.inbox,
+        triggered=lambda: bot.state.groups.settled,
+        stopped=lambda: bool(gate.halts.stops or bot.state.halts.stops),
+    )
     return Keeper(
         reader=client,
         groups=None if observe else groups,

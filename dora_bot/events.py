@@ -132,9 +132,10 @@ class GroupSeen:
 
 @dataclass(frozen=True, slots=True)
 class GroupsChanged:
-    """Our order groups as (shard, group id); a shard without one takes no quotes."""
+    """Our order groups as (shard, group id), and (shard, limit); a shard without a group takes no quotes."""
 
     groups: tuple[tuple[int, str], ...]
+    limits_e2: tuple[tuple[int, int], ...]
 
 
 # ── events from the slow threads ────────────────────────────────────────────────────────────────

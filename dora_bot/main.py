@@ -58,6 +58,8 @@ class Bot:
     def tick(self) -> TickReport:
         now = self.clock.now()
         self.observe(self.inbox.drain(), now)
+        if self.stopping:  # the sweep of a stop triggers groups, too
+            self.state.groups.stand_still(now)
         view = self.published = self.state.view(now)
         stance = self.stance(view, now)
         decided = {

@@ -2,7 +2,7 @@
 
 Every quote belongs to its shard's group. If more contracts match within 15 seconds than the group allows, the exchange
 cancels its orders and refuses new ones; after a cool-down the group is reset here. The kill path triggers groups too: no
-group is reset while the bot is halted, and at once when a person has resumed. What became of a group is told to the
+group is reset while everything is stopped, and at once when a person has resumed. What became of a group is told to the
 tick as events; a group that can no longer be reset is replaced.
 """
 
@@ -33,20 +33,20 @@ class GroupCalls(Protocol):
 
 @dataclass(slots=True)
 class OrderGroups:
-    """``triggered``: group id → monotonic ms since when the tick knows that it takes no orders.
+    """``triggered``: group id → monotonic ms since when the tick knows that it takes no orders; those that may be reset.
 
-    ``halted``: whether everything is halted until a person resumes.
+    ``stopped``: whether everything stands still until a person resumes.
     """
 
     calls: GroupCalls
     inbox: Inbox
     triggered: Callable[[], Mapping[str, int]]
-    halted: Callable[[], bool]
+    stopped: Callable[[], bool]
     _held: set[str] = field(default_factory=set)
-    """Groups that were triggered while the bot was halted."""
+    """Groups that were triggered while everything stood still."""
     _ids: dict[int, str] = field(default_factory=dict)
     _limits_e2: dict[int, int] = field(default_factory=dict)
-    _told: tuple[tuple[int, str], ...] | None = None
+    _told: GroupsChanged | None = None
 
     def keep(self, shards: frozenset[int], limit_e2: int, now: Instant) -> None:
         """Groups for all these shards, with this limit, none triggered for longer than the cool-down.
@@ -57,10 +57,11 @@ class OrderGroups:
             for shard in sorted(shards):
                 self._keep_one(shard, limit_e2, now)
         finally:
-            found = tuple(sorted(self._ids.items()))
+            limits_e2 = tuple((s, limit) for s, limit in sorted(self._limits_e2.items()) if s in self._ids)
+            found = GroupsChanged(tuple(sorted(self._ids.items())), limits_e2)
             if found != self._told:
                 self._told = found
-                self.inbox.post(GroupsChanged(found))
+                self.inbox.post(found)
 
     def _keep_one(self, shard: int, limit_e2: int, now: Instant) -> None:
         if shard not in self._ids:
@@ -71,7 +72,7 @@ class OrderGroups:
         since_ms = self.triggered().get(self._ids[shard])
         if since_ms is None:
             return
-        if self.halted():
+        if self.stopped():
             self._held.add(self._ids[shard])
         elif self._ids[shard] in self._held or now.mono_ms - since_ms >= COOL_DOWN_MS:
             self._reset(shard, now)

@@ -59,6 +59,7 @@ class Reconciler:
         alarm = self.pnl.note(read.positions, state.positions, still, state.fills_booked)
         state.orders.bury(now)
         state.reopening.on_account(read)
+        state.groups.on_account(read.as_of_ms)
         self.last_as_of_ms = max(self.last_as_of_ms, read.as_of_ms)
         halt = halt or ("cash differs from the books" if evidence else "")
         unexplained_e6 = self.pnl.unexplained_e6 if alarm else 0

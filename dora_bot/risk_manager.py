@@ -50,13 +50,15 @@ class Breach:
 
 
 def breaches(view: View) -> list[Breach]:
-    """The loss limits that are broken in this view and not latched yet."""
+    """What in this view must be latched and is not yet: loss limits that are broken, a hand on our order groups."""
     latched = {halt.reason for halt in view.halts}
     found = [*_account_breaches(view), *_market_breaches(view), *_event_breaches(view)]
     return [breach for breach in found if breach.reason not in latched]
 
 
 def _account_breaches(view: View) -> Iterator[Breach]:
+    if view.tripped:
+        yield Breach("an order group was triggered by somebody else", view.tripped)
     limits = view.global_config
     if limits is None:
         return

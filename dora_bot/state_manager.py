@@ -75,7 +75,7 @@ class Restored:
 
 class StateManager:
     def __init__(self, own_prefix: str, restored: Restored, ceilings: Ceilings = PAPER_CEILINGS) -> None:
-        self._ceilings = ceilings
+        self._ceilings, self._own_prefix = ceilings, own_prefix
         self.books = Books()
         self.orders = OrderStore(own_prefix, restored.orders, restored.amends)
         self.positions: dict[str, Position] = dict(restored.positions)
@@ -207,8 +207,11 @@ class StateManager:
         self.positions[fill.ticker] = position
         self.moved_ms[fill.ticker] = max(fill.time_ms, self.moved_ms.get(fill.ticker, 0))
         self.fills_booked += 1
-        self.fees.note(fill, self._markets.get(fill.ticker))
+        market = self._markets.get(fill.ticker)
+        self.fees.note(fill, market)
         client_order_id = self.orders.fill(fill, now) or fill.client_order_id
+        if market is not None and client_order_id.startswith(self._own_prefix):
+            self.groups.on_fill(market.exchange_index, fill.time_ms, fill.count_e2)
         self._rows.append(FillRow(replace(fill, client_order_id=client_order_id), position, realised))
         return True
 
@@ -304,6 +307,7 @@ class StateManager:
                 o for t, orders in by_ticker.items() if t not in views for o in orders if o.live
             ),
             disputed=self.disputed,
+            tripped=self.groups.judge(now, stopped=bool(self.halts.stops)),
             ceilings=self._ceilings,
         )
 

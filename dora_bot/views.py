@@ -77,6 +77,7 @@ class View:
     ``event_pnl_e6`` is what each event made since its first fill, over all its markets that are known.
     ``closed`` says why nothing may rest anywhere, around a pause of the exchange. ``unchecked``: markets whose book
     REST has not agreed with yet. ``disputed``: markets whose position is not the exchange's, each with the difference.
+    ``tripped``: evidence that somebody else triggered an order group of ours; empty if nobody did.
     """
 
     now: Instant
@@ -97,6 +98,7 @@ class View:
     unchecked: frozenset[str] = frozenset()
     ceilings: Ceilings = PAPER_CEILINGS
     disputed: Mapping[str, str] = field(default_factory=dict)
+    tripped: str = ""
 
     @property
     def unexplained(self) -> bool:

@@ -1,4 +1,7 @@
-"""The dead man's switch against whole bots: what nobody else would cancel is gone within a minute (FAULTS B06, S03, S04)."""
+"""The dead man's switch against whole bots: what nobody else would cancel is gone within a minute (FAULTS B06, S03, S04).
+
+And what it has stopped stays stopped, also where the bot lives on.
+"""
 
 import time
 from collections.abc import Iterator
@@ -9,10 +12,12 @@ import pytest
 from dora_bot.clock import SystemClock
 from dora_bot.config import Settings
 from dora_bot.exchange_access import connect_transport, load_signer
+from dora_bot.group_watch import SWEPT_MS
 from dora_bot.kill import Sweeper
 from dora_bot.paper.admin_actions import TRADER
 from dora_bot.paper.auth import ApiKey, new_private_key, write_private_key
 from dora_bot.paper.testing import StaticMarket
+from dora_bot.paper.venue import Venue
 from dora_bot.watchdog import Signs, Watchdog
 from tests.e2e.conftest import MakeRig
 from tests.e2e.gate import Gate
@@ -43,7 +48,32 @@ class Watched:
         transport = connect_transport(settings, load_signer(settings), clock)
         stack.callback(transport.close)
         sweeper = Sweeper(transport, clock, settings.order_prefix)
-        self.dog = Watchdog(sweeper, clock, Signs, self.alerts.append)
+        self.asked = ""
+        self.dog = Watchdog(sweeper, clock, lambda: Signs(halt=self.asked), self.alerts.append)
+
+    def bite(self) -> None:
+        """Somebody asks it to: every order goes, and its group is triggered."""
+        self.asked, told = "a look at the machine", ""
+        give_up = time.monotonic() + 20
+        while "0 orders left resting, verified" not in told and time.monotonic() < give_up:
+            told = self.dog.step()
+            time.sleep(0.1)
+        self.asked = ""
+        assert "asked to: a look at the machine" in told
+        assert set(self.rig.run(triggered).values()) == {True}
+
+
+def triggered(venue: Venue) -> dict[str, bool]:
+    """The account's order groups, and whether they take no orders."""
+    return {group.group_id: group.triggered for group in venue.engine.groups(TRADER)}
+
+
+def halted(rig: Rig) -> str:
+    """Wait for the halt that follows a bite. Returns its id."""
+    status = rig.until_status("a halt", lambda s: s["posture"] == "HALTED" and s["halts"], 30.0)
+    assert [h["reason"] for h in status["halts"]] == ["an order group was triggered by somebody else"]
+    assert not rig.run(resting)
+    return str(status["halts"][0]["halt_id"])
 
 
 @pytest.fixture
@@ -91,3 +121,34 @@ def test_without_the_bot_its_key_or_a_database_the_orders_are_gone_in_a_minute(
         assert "the bot is gone" in watched.alerts[0]
         assert "4 cancels sent, 0 orders left resting, verified" in watched.alerts[0]
     assert severed.rig.bot.alive
+
+
+def test_a_bot_that_lives_does_not_undo_its_bite_until_a_person_resumes(
+    make_rig: MakeRig, stack: ExitStack
+) -> None:
+    watched = Watched(make_rig([StaticMarket(A), StaticMarket(B, exchange_index=2)]), stack)
+    rig = watched.rig
+    rig.configure()
+    rig.start()
+    rig.quoting()
+    watched.bite()
+    halt_id = halted(rig)
+    groups = rig.run(triggered)
+    assert len(groups) == 2
+    assert all(groups.values())
+    assert rig.dora("resume", halt_id).returncode == 3
+    assert rig.run(triggered) == groups
+    assert rig.dora("resume", halt_id, "--confirm").returncode == 0
+    rig.quoting(seconds=5.0)
+    assert rig.run(triggered) == dict.fromkeys(groups, False)
+
+    time.sleep(SWEPT_MS / 1_000)
+    watched.bite()
+    halt_id = halted(rig)
+    rig.bot.kill()
+    rig.start()
+    assert halted(rig) == halt_id
+    rig.resume(halt_id)
+    rig.quoting(seconds=5.0)
+    assert rig.bot.stop() == 0
+    assert rig.ledger_differences() == []

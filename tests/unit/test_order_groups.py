@@ -14,6 +14,7 @@ from tests.fakes.manual_clock import ManualClock
 from tests.fakes.ports import ListInbox
 
 OTHER = "KXOTHER"
+BOTH = GroupsChanged(((0, "g0"), (2, "g2")), ((0, 1_000), (2, 1_000)))
 
 
 class Calls:
@@ -48,8 +49,8 @@ class Case:
         self.calls = Calls()
         self.inbox = ListInbox(ManualClock().sleep)
         self.triggered: dict[str, int] = {}
-        self.halted = False
-        self.groups = OrderGroups(self.calls, self.inbox, lambda: self.triggered, lambda: self.halted)
+        self.stopped = False
+        self.groups = OrderGroups(self.calls, self.inbox, lambda: self.triggered, lambda: self.stopped)
 
     def keep(self, shards: set[int], limit_e2: int = 1_000, after_ms: int = 0) -> list[object]:
         self.groups.keep(frozenset(shards), limit_e2, later(after_ms))
@@ -58,13 +59,26 @@ class Case:
 
 def test_every_shard_gets_one_group_and_a_new_limit_is_set_in_place() -> None:
     case = Case()
-    assert case.keep({0, 2}) == [GroupsChanged(((0, "g0-0"), (2, "g2-1")))]
+    assert case.keep({0, 2}) == [GroupsChanged(((0, "g0-0"), (2, "g2-1")), ((0, 1_000), (2, 1_000)))]
     assert case.keep({0, 2}) == []
-    assert case.keep({0, 2, 3}, 2_000) == [GroupsChanged(((0, "g0-0"), (2, "g2-1"), (3, "g3-4")))]
+    changed = GroupsChanged(
+        ((0, "g0-0"), (2, "g2-1"), (3, "g3-4")), limits_e2=((0, 2_000), (2, 2_000), (3, 2_000))
+    )
+    assert case.keep({0, 2, 3}, 2_000) == [changed]
     assert [c for c in case.calls.made if c[0] == "limit"] == [
         ("limit", "g0-0", 2_000),
         ("limit", "g2-1", 2_000),
     ]
+
+
+def test_a_limit_that_could_not_be_set_is_not_told_as_if_it_were_in_force() -> None:
+    case = Case()
+    case.keep({0})
+    case.calls.failing["limit"] = ExchangeUnreachable("down")
+    with pytest.raises(ExchangeUnreachable):
+        case.keep({0}, 2_000)
+    assert case.inbox.drain() == []
+    assert case.keep({0}, 2_000) == [GroupsChanged(((0, "g0-0"),), ((0, 2_000),))]
 
 
 def test_a_shard_whose_group_could_not_be_made_is_told_as_without_one() -> None:
@@ -72,8 +86,8 @@ def test_a_shard_whose_group_could_not_be_made_is_told_as_without_one() -> None:
     case.calls.failing["create"] = ExchangeUnreachable("down")
     with pytest.raises(ExchangeUnreachable):
         case.keep({0})
-    assert case.inbox.drain() == [GroupsChanged(())]
-    assert case.keep({0}) == [GroupsChanged(((0, "g0-0"),))]
+    assert case.inbox.drain() == [GroupsChanged((), ())]
+    assert case.keep({0}) == [GroupsChanged(((0, "g0-0"),), ((0, 1_000),))]
 
 
 def test_a_triggered_group_is_reset_after_the_cool_down_and_the_tick_is_told() -> None:
@@ -88,15 +102,15 @@ def test_a_triggered_group_is_reset_after_the_cool_down_and_the_tick_is_told() -
     assert told == [GroupSeen("g0-0", "reset", later(COOL_DOWN_MS).exchange_ms)]
 
 
-def test_a_group_triggered_in_a_halt_is_reset_by_the_resume_alone_and_then_at_once() -> None:
+def test_a_group_triggered_in_a_halt_or_pause_is_reset_by_the_resume_alone_and_then_at_once() -> None:
     case = Case()
     case.keep({0})
     case.triggered["g0-0"] = NOW.mono_ms
-    case.halted = True
+    case.stopped = True
     assert case.keep({0}, after_ms=10 * COOL_DOWN_MS) == []
     case.triggered["g0-0"] = later(10 * COOL_DOWN_MS).mono_ms
     assert case.keep({0}, after_ms=20 * COOL_DOWN_MS - 1) == []
-    case.halted = False
+    case.stopped = False
     assert [e.kind for e in case.keep({0}, after_ms=20 * COOL_DOWN_MS - 1) if isinstance(e, GroupSeen)] == [
         "reset"
     ]
@@ -111,8 +125,8 @@ def test_a_group_that_is_gone_is_replaced() -> None:
     case.calls.failing["reset"] = ExchangeError("404")
     with pytest.raises(ExchangeError):
         case.keep({0}, after_ms=COOL_DOWN_MS)
-    assert case.inbox.drain() == [GroupsChanged(())]
-    assert case.keep({0}) == [GroupsChanged(((0, "g0-1"),))]
+    assert case.inbox.drain() == [GroupsChanged((), ())]
+    assert case.keep({0}) == [GroupsChanged(((0, "g0-1"),), ((0, 1_000),))]
 
 
 def test_all_are_deleted_at_the_end_once() -> None:
@@ -146,10 +160,10 @@ def quoted(bench: Bench) -> dict[str, int]:
 
 def test_every_quote_carries_the_group_of_its_shard_and_none_is_placed_without() -> None:
     bench = on_two_shards()
-    bench.post(GroupsChanged(((0, "g0"),)))
+    bench.post(GroupsChanged(((0, "g0"),), ((0, 1_000),)))
     bench.tick()
     assert quoted(bench) == {T: 2}
-    bench.post(GroupsChanged(((0, "g0"), (2, "g2"))))
+    bench.post(BOTH)
     bench.tick()
     places = [a for a in bench.exchange.sent("place") if isinstance(a, Place)]
     assert [(p.ticker, p.order_group_id) for p in places] == [(T, "g0")] * 2 + [(OTHER, "g2")] * 2
@@ -157,7 +171,7 @@ def test_every_quote_carries_the_group_of_its_shard_and_none_is_placed_without()
 
 def test_a_trigger_takes_its_shard_out_until_the_reset() -> None:
     bench = on_two_shards()
-    bench.post(GroupsChanged(((0, "g0"), (2, "g2"))))
+    bench.post(BOTH)
     bench.tick()
     bench.post(GroupSeen("g0", "triggered", 1), GroupSeen("somebody-elses", "triggered", 1))
     report = bench.tick()
@@ -173,7 +187,7 @@ def test_a_trigger_takes_its_shard_out_until_the_reset() -> None:
 def test_a_refusal_tells_of_a_trigger_whose_frame_was_lost(code: str) -> None:
     bench = on_two_shards()
     bench.exchange.answers.append(Answer(OutcomeKind.REFUSED, code=code))
-    bench.post(GroupsChanged(((0, "g0"), (2, "g2"))))
+    bench.post(BOTH)
     bench.tick()
     assert set(bench.state.groups.triggered) == {"g0"}
     for _ in range(10):
