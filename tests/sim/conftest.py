@@ -1,4 +1,10 @@
-"""The tables of the simulation in place of the embedded AWS, for the contract tests that both must pass."""
+"""Scenes for one history each, and the simulation's tables in place of the embedded AWS, for the contract tests that both
+must pass.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -6,6 +12,8 @@ from dora_bot.dynamo import Dynamo, Wire
 from dora_bot.items import STATE
 from dora_bot.tables import default_global_config
 from tests.fakes.aws import Fault
+from tests.sim.rows import QUOTING_MS
+from tests.sim.scene import Scene
 from tests.sim.tables import Call, SimDynamo, TableClient, Tables, client_error, timed_out
 
 
@@ -50,3 +58,20 @@ def proxy() -> FaultyLine:
 @pytest.fixture
 def faulty_db(tables: Tables, proxy: FaultyLine) -> Dynamo:
     return SimDynamo(TableClient(tables, proxy.call, lambda: 0), "test_")
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Callable[..., Scene]]:
+    """Makes scenes that have come to quoting, and ends them after the test."""
+    made: list[Scene] = []
+
+    def make(*keys: str, **options: Any) -> Scene:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Scene(folder, *keys, **options))
+        made[-1].until(QUOTING_MS)
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

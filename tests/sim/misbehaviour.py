@@ -10,10 +10,10 @@ from typing import Any, Literal
 from dora_bot.models import Action, Amend, Cancel, FeeTerms, Place, Side, TimeInForce
 from dora_bot.paper.bend import NO_BEND, Bend
 from dora_bot.paper.grids import DECI_CENT, GRIDS, LINEAR_CENT
-from dora_bot.paper.specs import AmendRequest, OrderRequest, Refused
+from dora_bot.paper.specs import AmendRequest, OrderRequest, Refused, not_found
 from dora_bot.paper.wire_account import cancel_body, receipt_body
 from dora_bot.units import count_text, parse_count
-from tests.sim.stores import TICKERS
+from tests.sim.stores import SHARDS, TICKERS
 from tests.sim.venue import BOT, Venue
 
 HAPPENS_MS = 15_000
@@ -22,6 +22,11 @@ HAPPENINGS = (
     "pause", "pause_keep", "exchange_pause", "deactivate", "close", "grid", "fees", "foreign_order", "foreign_fill",
 )  # fmt: skip
 GHOST_MS = 2_000
+
+ODD_WEIGHT = 0.1
+"""``twice``: some box on the way sends a create again, and its second answer is the one that arrives; ``poor``: refused
+for want of cash that is there; ``misrouted``: a cancel is looked for on another shard.
+"""
 
 Body = dict[str, Any]
 
@@ -39,6 +44,9 @@ def perform(venue: Venue, action: Action, place: str, now_ms: int) -> Body:
 
 
 def _create(venue: Venue, action: Place, place: str, now_ms: int) -> Body:
+    odd = venue.faults.strike(f"odd/{place}", ("twice", "poor"), ODD_WEIGHT)
+    if odd == "poor":
+        raise Refused(400, "insufficient_balance")
     kind = venue.faults.strike(f"eng/{place}", ("ghost", "fill_first", "other"), 0.5)
     request = OrderRequest(
         action.ticker,
@@ -56,6 +64,8 @@ def _create(venue: Venue, action: Place, place: str, now_ms: int) -> Body:
     )
     with venue.engine.bent(Bend(ghost_ms=GHOST_MS) if kind == "ghost" else NO_BEND):
         receipt = venue.engine.create(BOT, request, now_ms)
+        if odd == "twice":
+            venue.engine.create(BOT, request, now_ms)
     if kind == "fill_first":
         _fill(venue, receipt.order_id, place, now_ms)
     return _other(receipt_body(receipt), kind)
@@ -78,6 +88,8 @@ def _amend(venue: Venue, action: Amend, place: str, now_ms: int) -> Body:
 
 
 def _cancel(venue: Venue, action: Cancel, place: str, now_ms: int) -> Body:
+    if venue.faults.strike(f"odd/{place}", ("misrouted",), ODD_WEIGHT):
+        raise not_found()
     kind = venue.faults.strike(f"eng/{place}", ("fill_all", "fill_all", "fill_first", "reduced", "other"))
     if kind in ("fill_all", "fill_first"):
         _fill(venue, action.order_id, place, now_ms, whole=kind == "fill_all")
@@ -196,7 +208,7 @@ class Happenings:
         self._do(lambda now: made.append(engine.create(BOT, request, now).order_id))
         if taking or not made:
             return None
-        return lambda now: _gone(engine.cancel(BOT, made[0], now))
+        return lambda now: _gone(engine.cancel(BOT, made[0], now, shard=SHARDS[ticker]))
 
 
 def _gone(_reduced: object) -> None:

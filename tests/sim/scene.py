@@ -1,7 +1,9 @@
-"""A world without chance, for one history at a time: the test says what happens when."""
+"""A world for one history at a time: the test says what happens when, alone or with faults by chance around it."""
 
 from pathlib import Path
 
+from dora_bot.models import Outcome
+from tests.sim.client import Flight
 from tests.sim.host import Host
 from tests.sim.kernel import Process
 from tests.sim.life import Life
@@ -12,13 +14,22 @@ UNENDING = 10**9
 
 
 class Scene(World):
-    """``keys`` strike, nobody resumes a halt, and nothing calms down by itself. Times are virtual ms from the begin."""
+    """``keys`` strike, nobody resumes a halt, and nothing calms down by itself. Times are virtual ms from the begin.
 
-    def __init__(self, folder: Path, *keys: str, seed: int = 1, twin: bool = False) -> None:
-        super().__init__(seed, 0.0, folder, frozenset(keys), twin=twin)
+    With a ``rate`` faults strike by chance instead, and an operator looks after what they halt.
+    """
+
+    def __init__(
+        self, folder: Path, *keys: str, seed: int = 1, twin: bool = False, rate: float = 0.0
+    ) -> None:
+        super().__init__(seed, rate, folder, None if rate else frozenset(keys), twin=twin)
         self._target = UNENDING
         self.seen: list[str] = []
         """The ports in the order in which they were called."""
+        self.sent: list[Flight] = []
+        """The requests of the trading path in the order in which they left."""
+        self.told: list[Outcome] = []
+        """What became of them, as the bot was told."""
 
     def until(self, at_ms: int) -> None:
         """Let time pass, or stop at a violation."""
@@ -36,6 +47,14 @@ class Scene(World):
     def on_port(self, host: Host, name: str) -> None:
         self.seen.append(name)
         super().on_port(host, name)
+
+    def on_send(self, flight: Flight, life: Life) -> None:
+        self.sent.append(flight)
+        super().on_send(flight, life)
+
+    def on_outcome(self, outcome: Outcome, life: Life) -> None:
+        self.told.append(outcome)
+        super().on_outcome(outcome, life)
 
     # ── what is there ───────────────────────────────────────────────────────────────────────────
 
@@ -81,7 +100,9 @@ class Scene(World):
         life.signals.received, life.asked_ms = "SIGTERM", self.kernel.now_ms
 
     def _operate(self) -> None:
-        """Nobody does anything."""
+        """Without chance nobody does anything."""
+        if self.faults.rate:
+            super()._operate()
 
     def _calm(self) -> None:
         """It does not."""

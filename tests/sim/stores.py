@@ -14,6 +14,8 @@ TICKERS = ("KXSIM-A", "KXSIM-B")
 CAPS = {"KXSIM-A": 100, "KXSIM-B": 20}
 """Contracts either way: one market often at its cap, one seldom."""
 
+SHARDS = {"KXSIM-A": 0, "KXSIM-B": 2}
+
 QUOTE = 10
 EXPOSURE_CAP = 45
 """Dollars that all markets together may lose at worst."""

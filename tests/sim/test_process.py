@@ -1,36 +1,17 @@
 """One history each: what becomes of the orders when processes, threads, clocks and the database fail (FAULTS 4.6, 4.7)."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from dora_bot.exit_codes import ExitCode
 from dora_bot.items import MARKET_CONFIG
+from tests.sim.rows import QUOTING_MS
 from tests.sim.scene import Scene
 from tests.sim.stores import TICKERS, market_item
 from tests.sim.tables import PREFIX
 
-QUOTING_MS = 20_000
-"""By then a bot that was started has its quotes in every market."""
-
 SceneOf = Callable[..., Scene]
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[SceneOf]:
-    made: list[Scene] = []
-
-    def make(*keys: str, **options: bool) -> Scene:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(Scene(folder, *keys, **options))
-        made[-1].until(QUOTING_MS)
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 # ── two instances ───────────────────────────────────────────────────────────────────────────────

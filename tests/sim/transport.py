@@ -9,19 +9,24 @@ import msgspec
 
 from dora_bot.errors import ExchangeUnreachable
 from dora_bot.http_transport import Call, Failure, Reply
+from dora_bot.paper.bend import Bend
 from dora_bot.paper.specs import Refused
 from dora_bot.paper.wire import rfc3339
 from dora_bot.paper.wire_account import cancel_body, order_body
 from dora_bot.pulse import waiting
-from tests.sim.client import READ_FAULTS, TIMEOUT_MS, Network
+from tests.sim.client import READ_FAULTS, TIMEOUT_MS, TOO_MANY, Network
 from tests.sim.venue import BOT
+
+FAULTS = (*READ_FAULTS, "status_before")
+UNSEEN = frozenset({"too_many", "status_before"})
+"""What is answered so was not done."""
 
 Answer = tuple[int, Any]
 
 
 @dataclass
 class _Flight:
-    """One call under way. What it asks for happens, whatever becomes of the reply."""
+    """One call under way. What it asks for happens, whatever becomes of the reply, unless it is refused unseen."""
 
     kind: str
     back_ms: int
@@ -33,7 +38,9 @@ class _Flight:
         if self.kind in ("hang", "reset"):
             return Failure(sent=True, code="timeout", detail=self.kind, took_ms=took)
         if self.kind == "too_many":
-            return Reply(429, b'{"error":"too many requests"}', took, self.back_ms)
+            return Reply(429, TOO_MANY, took, self.back_ms)
+        if self.kind == "status_before":
+            return Reply(503, b"", took, self.back_ms)
         if self.kind == "status":
             return Reply(500, b"", took, self.back_ms)
         told = msgspec.json.encode(self.body)
@@ -71,27 +78,25 @@ class SimTransport:
         name = f"{self._who}.{call.method.lower()}{path.replace('/', '_')}"
         self._net.on_port(f"kill.{call.method.lower()}")
         place = f"sweep/{name}/n={self._net.number(name)}"
-        kind = self._net.faults.strike(place, READ_FAULTS)
+        kind = self._net.faults.strike(place, FAULTS)
         kernel = self._net.kernel
         there_ms = kernel.now_ms + 3 + int(25 * self._net.faults.share(f"{place}/out"))
         flight = _Flight(kind, kernel.now_ms + TIMEOUT_MS if kind == "hang" else there_ms + 3)
 
         def arrive() -> None:
+            if kind in UNSEEN:
+                return
             flight.status, flight.body = self._net.venue.step(lambda now: self._answer(call, path, now))
 
         kernel.at(there_ms, arrive)
         return flight
 
     def _answer(self, call: Call, path: str, now_ms: int) -> Answer:
-        engine = self._net.venue.engine
         routes: dict[tuple[str, str], Callable[[], Answer]] = {
             ("GET", "/portfolio/orders"): self._orders,
             ("GET", "/exchange/user_data_timestamp"): self._as_of,
             ("DELETE", "/portfolio/events/orders/batched"): lambda: self._batch(call, now_ms),
-            ("DELETE", "/portfolio/events/orders"): lambda: (
-                204,
-                {"cancelled": engine.cancel_all(BOT, now_ms)},
-            ),
+            ("DELETE", "/portfolio/events/orders"): lambda: self._everything(now_ms),
         }
         if (call.method, path) in routes:
             return routes[call.method, path]()
@@ -117,11 +122,20 @@ class SimTransport:
     def _as_of(self) -> Answer:
         return 200, {"as_of_time": rfc3339(self._net.venue.as_of_ms())}
 
+    def _everything(self, now_ms: int) -> Answer:
+        """One order may survive, of which the answer says nothing."""
+        spared = bool(self._net.faults.strike(f"spare/n={self._net.number('spare')}", ("newest",)))
+        with self._net.venue.engine.bent(Bend(spare_newest=int(spared))):
+            self._net.venue.engine.cancel_all(BOT, now_ms)
+        return 204, {}
+
     def _batch(self, call: Call, now_ms: int) -> Answer:
         items = []
         for order in msgspec.json.decode(call.body)["orders"]:
             try:
-                items.append(cancel_body(self._net.venue.engine.cancel(BOT, order["order_id"], now_ms)))
+                shard = order.get("exchange_index", 0)
+                done = self._net.venue.engine.cancel(BOT, order["order_id"], now_ms, shard=shard)
+                items.append(cancel_body(done))
             except Refused as no:
                 error = {"code": no.code, "message": no.message}
                 items.append({"order_id": order["order_id"], "reduced_by": "0.00", "error": error})

@@ -1,6 +1,7 @@
 """The exchange of the simulation: the paper exchange's own engine, its lagging account reads, and people who trade."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from tests.sim import wire
 from tests.sim.faults import Faults
 from tests.sim.front import Front
 from tests.sim.kernel import EPOCH_MS, Kernel
-from tests.sim.stores import TICKERS
+from tests.sim.stores import SHARDS, TICKERS
 
 BOT = "bot"
 HOUSE = "house"
@@ -59,7 +60,7 @@ class Venue:
         self.watchers: list[Callable[[list[EngineEvent]], None]] = []
         self._list_markets()
         self.engine.open_account(HOUSE, house=True)
-        self.engine.open_account(BOT, {0: CASH_E6})
+        self.engine.open_account(BOT, dict.fromkeys(SHARDS.values(), CASH_E6 // len(SHARDS)))
         self.exchange = wire.Exchange(self)
         self._replica = Replica(self.engine, Lag(kernel, faults))
         self._replica.watch(BOT, EPOCH_MS)
@@ -73,7 +74,7 @@ class Venue:
             engine.add_event(EventSpec(f"{ticker}E", f"{ticker}S", ticker), EPOCH_MS)
             times = (EPOCH_MS, EPOCH_MS + YEAR_MS)
             spec = MarketSpec(ticker, f"{ticker}E", ticker, GRIDS[LINEAR_CENT], LINEAR_CENT, *times)
-            engine.add_market(spec, EPOCH_MS)
+            engine.add_market(replace(spec, exchange_index=SHARDS[ticker]), EPOCH_MS)
 
     @property
     def now_ms(self) -> int:
@@ -156,7 +157,7 @@ class Flow:
         kept: list[str] = []
         for order_id in self._orders:
             try:
-                engine.cancel(HOUSE, order_id, now_ms)
+                engine.cancel(HOUSE, order_id, now_ms, shard=SHARDS[self._ticker])
             except Refused as no:
                 kept += [order_id] if no.status != GONE else []  # nothing may be cancelled now
         self._orders = kept

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+from dora_bot.models import Outcome
 from dora_bot.state_store import StateStore
 from dora_bot.tick_report import TickReport
 from tests.sim.client import Flight
@@ -186,6 +187,12 @@ class World:
 
     def on_problem(self, job: str, error: Exception) -> None:
         self.problems[f"{job} {type(error).__name__}"] += 1
+
+    def on_send(self, flight: Flight, life: Life) -> None:
+        self.judge.on_send(flight, life)
+
+    def on_outcome(self, outcome: Outcome, life: Life) -> None:
+        self.judge.on_outcome(outcome, life.state)
 
     def on_start(self, life: Life) -> None:
         self.judge.on_start(life)
