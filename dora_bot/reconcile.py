@@ -128,4 +128,5 @@ class Reconciler:
             if now.mono_ms - since > MISMATCH_HALT_MS:
                 halt = f"position mismatch for over a minute: {text}"
         state.disputed = disputed
+        state.differing = dict.fromkeys(self._differs_since, "the last read told of another position")
         return tuple(differing), halt

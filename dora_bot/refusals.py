@@ -1,4 +1,4 @@
-"""Cooling down: a market whose orders the exchange refuses gets a rest before the next try."""
+"""A market rests: for a while after its orders were refused, and while it has been written to too often in a second."""
 
 from collections import deque
 
@@ -21,11 +21,21 @@ CROSSES = 3
 MINUTE_MS = 60_000
 """A side may be refused as crossing this often a minute (FAULTS F08): the book that it is quoted on is not the truth."""
 
+SECOND_MS = 1_000
+WRITES = 4
+"""So many writes that could raise its risk may go to one market in a second (FAULTS I06)."""
+A_TICK = 2
+"""A tick writes at most once to each side of a market: with less than this left it waits."""
+
 
 class Refusals:
-    """Per market: how many exposure writes were refused in a row, and until when it rests."""
+    """Per market: how many exposure writes were refused in a row, and until when it rests; when the last were over.
+
+    A write was sent before it was over, so the limit of `WRITES` holds at the exchange, too.
+    """
 
     def __init__(self) -> None:
+        self._done_ms: dict[str, deque[int]] = {}
         self._crosses: dict[tuple[str, Side], deque[int]] = {}
         self._in_a_row: dict[str, int] = {}
         self._rest: dict[str, tuple[int, str]] = {}
@@ -34,6 +44,8 @@ class Refusals:
         ticker = outcome.action.ticker
         if isinstance(outcome.action, Cancel):
             return
+        if outcome.kind is not OutcomeKind.DENIED_LOCALLY:
+            self._done_ms.setdefault(ticker, deque(maxlen=WRITES)).append(now.mono_ms)
         if outcome.kind is OutcomeKind.ACCEPTED:
             self._in_a_row.pop(ticker, None)
         elif outcome.kind is OutcomeKind.REFUSED:
@@ -60,4 +72,7 @@ class Refusals:
     def resting(self, ticker: str, now: Instant) -> str:
         """Why the market rests now, empty if it does not."""
         until, reason = self._rest.get(ticker, (0, ""))
-        return reason if now.mono_ms < until else ""
+        if now.mono_ms < until:
+            return reason
+        lately = sum(now.mono_ms - done_ms < SECOND_MS for done_ms in self._done_ms.get(ticker, ()))
+        return f"{lately} writes in the last second" if lately > WRITES - A_TICK else ""

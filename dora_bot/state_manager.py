@@ -100,6 +100,7 @@ class StateManager:
         self.fills_booked = 0
         self.moved_ms: dict[str, int] = {}
         self.disputed: dict[str, str] = {}
+        self.differing: dict[str, str] = {}
         self._handlers: dict[type, Callable[..., None]] = {
             BookDelta: self._on_book,
             BookSnapshot: self._on_book,
@@ -372,7 +373,7 @@ class StateManager:
         doubtful = next((o for o in orders if o.state in (OrderState.UNKNOWN, OrderState.IN_FLIGHT)), None)
         if doubtful is not None:
             return f"the fate of {doubtful.client_order_id} is unknown"
-        return self._refusals.resting(market.ticker, now)
+        return self.differing.get(market.ticker, "") or self._refusals.resting(market.ticker, now)
 
     def _frozen(self, market: Market, now: Instant) -> str:
         """Why nothing of ours may rest in this market now."""

@@ -175,11 +175,10 @@ def bursts(history: History) -> list[str]:
     for request in history.requests:
         for item in request.items if request.is_exposure else ():
             times[str(item.get("ticker"))].append(request.at_ms)
-    # Both sides of a quote leave in one tick, and ticks that events ask for keep 250 ms: 8 sides are 4 changes.
     return [
-        f"{ticker}: 9 writes within {last - first} ms"
+        f"{ticker}: 5 writes within {last - first} ms"
         for ticker, all_of in times.items()
-        for first, last in zip(all_of, all_of[8:], strict=False)
+        for first, last in zip(all_of, all_of[4:], strict=False)
         if last - first < 1_000
     ]
 

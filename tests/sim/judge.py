@@ -30,6 +30,7 @@ from tests.sim.client import Flight
 from tests.sim.convert import fill_of
 from tests.sim.feed import SimFeed
 from tests.sim.judge_durable import Durable
+from tests.sim.judge_pace import Pace
 from tests.sim.stores import CAPS, EXPOSURE_CAP, QUOTE, TICKERS
 from tests.sim.tables import Tables
 from tests.sim.venue import BOT, CASH_E6, Venue
@@ -69,6 +70,7 @@ class Judge:
         self.hosts = hosts
         self.flights = flights
         self.durable = Durable(tables, self.broken)
+        self.pace = Pace(self.broken)
         self.violations: list[Violation] = []
         self.records: deque[str] = deque(maxlen=KEPT)
         self.counts: Counter[str] = Counter()
@@ -110,6 +112,7 @@ class Judge:
             if isinstance(action, Cancel):
                 continue
             self.durable.on_exposure(life, action, self.venue.kernel.now_ms)
+            self.pace.on_exposure(life, action, self.venue.kernel.now_ms)
             if action.ticker not in self._met[life.host.name]:
                 self.broken("I35", f"{_short(action)} before its position was once the exchange's")
             self._check_permission(action, life)
@@ -238,8 +241,9 @@ class Judge:
 
     # ── what the bot is told ────────────────────────────────────────────────────────────────────
 
-    def on_outcome(self, outcome: Outcome, state: StateManager | None) -> None:
-        action = outcome.action
+    def on_outcome(self, outcome: Outcome, life: "Life") -> None:
+        action, state = outcome.action, life.state
+        self.pace.on_outcome(life, outcome, self.venue.kernel.now_ms)
         order = state.orders.find(action.client_order_id, "") if state else None
         what = type(action).__name__
         self.counts[f"outcome {outcome.kind}"] += 1
@@ -284,6 +288,7 @@ class Judge:
         self._stray_since.clear()
         self._met[life.host.name] = set()
         self.durable.on_start(life)
+        self.pace.on_start(life.host.name)
 
     def on_end(self, life: "Life", why: str) -> None:
         if self.closed:

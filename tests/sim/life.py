@@ -288,6 +288,11 @@ class Life:
     def state(self) -> StateManager | None:
         return self.runtime.parts.bot.state if self.runtime else None
 
+    @property
+    def ticks(self) -> int:
+        """How many are done."""
+        return self.runtime.parts.bot.ticks if self.runtime else 0
+
     def client(self, thread: str) -> KalshiClient:
         return cast("KalshiClient", SimExchange(self.network, f"{self.host.name}.{thread}"))
 

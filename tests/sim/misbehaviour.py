@@ -19,7 +19,7 @@ from tests.sim.venue import BOT, Venue
 HAPPENS_MS = 15_000
 HAPPENS_WEIGHT = 2.0
 HAPPENINGS = (
-    "pause", "pause_keep", "exchange_pause", "deactivate", "close", "grid", "fees", "foreign_order", "foreign_fill",
+    "pause", "pause_keep", "exchange_pause", "deactivate", "close", "grid", "fees", "foreign_order", "foreign_fill", "refuse",
 )  # fmt: skip
 GHOST_MS = 2_000
 
@@ -36,6 +36,8 @@ Body = dict[str, Any]
 
 def perform(venue: Venue, action: Action, place: str, now_ms: int) -> Body:
     """Apply one write to the engine, as the HTTP layer would, and answer it. Raises `Refused`."""
+    if action.ticker in venue.refusing and not isinstance(action, Cancel):
+        raise Refused(400, "invalid_order")
     if isinstance(action, Place):
         return _create(venue, action, place, now_ms)
     if isinstance(action, Amend):
@@ -152,6 +154,7 @@ class Happenings:
             "close": lambda: self._close(ticker),
             "grid": lambda: self._grid(ticker),
             "fees": lambda: self._fees(ticker),
+            "refuse": lambda: self._refuse(ticker),
             "foreign_order": lambda: self._foreign(ticker, place, TimeInForce.GTC),
             "foreign_fill": lambda: self._foreign(ticker, place, TimeInForce.IOC),
         }
@@ -195,6 +198,11 @@ class Happenings:
         other = "quadratic" if before.fee_type != "quadratic" else "quadratic_with_maker_fees"
         self._do(lambda now: engine.change_fees(f"{ticker}S", FeeTerms(other), now))
         return lambda now: engine.change_fees(f"{ticker}S", before, now)
+
+    def _refuse(self, ticker: str) -> Callable[[int], None]:
+        """No order of ours is right there, for a reason that nobody can see."""
+        self._venue.refusing.add(ticker)
+        return lambda _now: self._venue.refusing.discard(ticker)
 
     def _foreign(self, ticker: str, place: str, force: TimeInForce) -> Callable[[int], None] | None:
         """Another hand on the same account: it trades at once, or leaves an order far from the market."""

@@ -63,7 +63,7 @@ FAULT_FLOORS = {
         f"happens/{kind}": 15
         for kind in (
             "pause", "pause_keep", "exchange_pause", "deactivate", "close", "grid", "fees", "foreign_order",
-            "foreign_fill",
+            "foreign_fill", "refuse",
         )
     },
     **{

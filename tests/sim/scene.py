@@ -1,5 +1,6 @@
 """A world for one history at a time: the test says what happens when, alone or with faults by chance around it."""
 
+from collections import Counter
 from pathlib import Path
 
 from dora_bot.models import Outcome
@@ -87,6 +88,15 @@ class Scene(World):
         while not all(self.judge.quoted(ticker) for ticker in TICKERS):
             assert self.kernel.now_ms < give_up, f"not every market is quoted after {within_ms} ms"
             self.until(self.kernel.now_ms + 100)
+
+    def quoted_shares(self, ms: int) -> dict[str, float]:
+        """In how much of the coming time each market has an order of ours, looked at every 100 ms."""
+        looks = ms // 100
+        seen: Counter[str] = Counter()
+        for _ in range(looks):
+            self.until(self.kernel.now_ms + 100)
+            seen.update(ticker for ticker in TICKERS if self.judge.quoted(ticker))
+        return {ticker: seen[ticker] / looks for ticker in TICKERS}
 
     # ── what happens ────────────────────────────────────────────────────────────────────────────
 

@@ -58,6 +58,8 @@ class Venue:
         self.front = Front(faults)
         self._grids: dict[str, list[tuple[int, PriceGrid]]] = {}
         self.watchers: list[Callable[[list[EngineEvent]], None]] = []
+        self.refusing: set[str] = set()
+        """Markets in which every order of the bot is refused."""
         self._list_markets()
         self.engine.open_account(HOUSE, house=True)
         self.engine.open_account(BOT, dict.fromkeys(SHARDS.values(), CASH_E6 // len(SHARDS)))

@@ -192,7 +192,7 @@ class World:
         self.judge.on_send(flight, life)
 
     def on_outcome(self, outcome: Outcome, life: Life) -> None:
-        self.judge.on_outcome(outcome, life.state)
+        self.judge.on_outcome(outcome, life)
 
     def on_start(self, life: Life) -> None:
         self.judge.on_start(life)

@@ -249,6 +249,17 @@ def test_a_position_that_differs_in_two_reads_freezes_its_market_until_they_agre
     assert not state.view(later(15_000)).unexplained
 
 
+def test_a_position_that_differs_in_one_read_is_not_added_to_before_the_next() -> None:
+    state = manager(positions={T: Position(T, 400, 1_640_000)})
+    reconciler = Reconciler()
+    apply(state, 0, reconciler, positions=held(400))
+    assert seen(state).on_hold == ""
+    apply(state, 5_000, reconciler, positions=held(500))
+    assert seen(state).on_hold == "the last read told of another position"
+    apply(state, 10_000, reconciler, positions=held(400))
+    assert seen(state).on_hold == ""
+
+
 @pytest.mark.parametrize("filled_at_ms", [-10_000, 100])
 def test_nothing_is_risked_in_a_market_before_its_position_was_once_the_exchanges(filled_at_ms: int) -> None:
     """Also not when the first read is too old to be compared."""

@@ -3,7 +3,7 @@
 import pytest
 
 from dora_bot.models import Cancel, Outcome, OutcomeKind, Place, Side
-from dora_bot.refusals import COOL_MS, FREEZE_AFTER, FREEZE_MS, PAUSE_MS, Refusals
+from dora_bot.refusals import COOL_MS, FREEZE_AFTER, FREEZE_MS, PAUSE_MS, WRITES, Refusals
 from tests.fakes.core import NOW, T, later
 from tests.fakes.manual_clock import NOON_MS
 
@@ -77,3 +77,24 @@ def test_a_side_that_crosses_three_times_rests_until_the_first_is_a_minute_ago(c
     assert refusals.resting(T, later(60_000)) == ""
     refusals.note(crossed, later(61_000))
     assert refusals.resting(T, later(79_999))
+
+
+def test_a_market_takes_four_writes_a_second_and_waits_while_a_tick_could_write_one_more() -> None:
+    refusals = Refusals()
+    sent: list[int] = []
+    for at_ms in range(0, 5_000, 50):
+        if not refusals.resting(T, later(at_ms)):
+            for _ in (Side.BID, Side.ASK):
+                refusals.note(outcome(OutcomeKind.ACCEPTED), later(at_ms))
+                sent.append(at_ms)
+    assert len(sent) == 20
+    assert all(last - first >= 1_000 for first, last in zip(sent, sent[4:], strict=False))
+    assert refusals.resting("KXB", later(5_000)) == ""
+
+
+def test_what_never_left_takes_no_market_its_turn() -> None:
+    refusals = Refusals()
+    for _ in range(2 * WRITES):
+        refusals.note(outcome(OutcomeKind.DENIED_LOCALLY), NOW)
+        refusals.note(Outcome(Cancel("c1", "o1", T, 0), OutcomeKind.ACCEPTED), NOW)
+    assert refusals.resting(T, NOW) == ""
