@@ -2,7 +2,7 @@
 # ARGS passes options on: make demo ARGS="--seconds 30 --json"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs-check conformance bench fuzz sim faults faults-short faults-page mutants mutants-random soak nightly kill-nine doctor mission audit sbom lock clean
+.PHONY: help setup demo test check docs-check conformance bench fuzz fuzz-guided sim faults faults-short faults-page mutants mutants-random soak nightly kill-nine doctor mission audit sbom lock clean
 SHELL := /bin/bash
 BIN := .venv/bin
 export PYTHON
@@ -37,8 +37,11 @@ bench: setup  ## every figure as one JSON line; needs a quiet machine
 	@for script in scripts/bench_*.py; do $(BIN)/python -m scripts.$$(basename $$script .py) || exit 1; done
 
 SECONDS ?= 60
-fuzz: setup  ## hostile messages to every reader of what the exchange and the tables say (SECONDS=)
-	@$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
+fuzz: setup  ## hostile messages to every reader of what the exchange and the tables say (SECONDS=, or FRAMES= to one session)
+	@$(BIN)/python -m tests.fuzz.run $(if $(FRAMES),--messages $(FRAMES) conversation,--seconds $(SECONDS)) $(ARGS)
+
+fuzz-guided: setup  ## the same readers by atheris, which looks for new branches (SECONDS=; Python 3.11 to 3.13 on x86_64)
+	@FUZZ_S=$(SECONDS) scripts/fuzz_guided.sh
 
 TICKS ?= 100000
 SEED ?= 1
@@ -100,6 +103,7 @@ lock: setup  ## resolve the dependencies anew; the locks carry hashes and name n
 	@$(LOCK) --python-version 3.11 pyproject.toml --extra local --group dev requirements/uv.in -o requirements/dev.txt
 	@$(LOCK) --python-version 3.13 requirements/conformance.in -o requirements/conformance.txt
 	@$(LOCK) --python-version 3.11 requirements/mutation.in -o requirements/mutation.txt
+	@$(LOCK) --python-version 3.11 requirements/fuzzing.in -o requirements/fuzzing.txt
 
 clean:  ## remove the environments and caches, not your .dora state
-	rm -rf .venv .venv-conformance .venv-mutation .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-conformance .venv-fuzzing .venv-mutation .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that takes too long for each change, one after the other; what it measured becomes part of docs/faults.md.
-# TICKS, MINUTES and FUZZ_S shorten the simulation, the soak and the fuzzing. Ends with 1 if any part failed.
+# TICKS, MINUTES, FUZZ_S and FUZZ_FRAMES shorten the simulation, the soak and the fuzzing. Ends with 1 if any part failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 failed=()
@@ -22,6 +22,8 @@ part "faults" make faults
 part "mutants" make mutants ARGS=--record
 part "random mutants" make mutants-random ARGS=--record
 part "fuzzing" make fuzz SECONDS="${FUZZ_S:-60}"
+part "a million frames" make fuzz FRAMES="${FUZZ_FRAMES:-1000000}" ARGS=--record
+part "fuzzing by coverage" make fuzz-guided SECONDS="${FUZZ_S:-60}"
 part "kill -9" make kill-nine
 part "soak" make soak MINUTES="${MINUTES:-30}"
 make faults-page

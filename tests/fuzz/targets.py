@@ -51,6 +51,7 @@ NAMES = frozenset(
 OPTIONAL = frozenset({"order_id", "client_order_id", "order_group_id", "event_ticker", "series_ticker"})
 LONGEST = 400
 NOW = Instant(1_000, 1_795_176_000_000)
+TICKERS = (T, "KXT-B")
 PLACE = Place("c-1", T, Side.BID, 4_700, 300, NOW.exchange_ms, 0)
 AMEND = Amend("c-1", "o-1", T, Side.BID, 4_700, 300, NOW.exchange_ms, 0)
 CANCEL = Cancel("c-1", "o-1", T, 0)
@@ -145,17 +146,32 @@ class Conversation:
 
     def __init__(self) -> None:
         self.session = FeedSession()
-        self.session.opened([T, "KXT-B"], 0)
+        self.session.opened(TICKERS, NOW.mono_ms)
         self.server = FeedServer(self.session)
         self.state = StateManager("b-", Restored({}, frozenset()))
-        catalog = (market(T), market("KXT-B"))
-        configs = tuple(plain_config(market_id=ticker, min_spread="0.01") for ticker in (T, "KXT-B"))
-        for event in (CatalogChanged(catalog), ConfigChanged(configs, limits()), FeedUp(1)):
+        configs = tuple(plain_config(market_id=ticker, min_spread="0.01") for ticker in TICKERS)
+        self.state.apply(ConfigChanged(configs, limits()), NOW)
+        self._begin()
+
+    def _begin(self) -> None:
+        """What a connection begins with: the catalog, the subscriptions, and somebody who sells."""
+        for event in (CatalogChanged(tuple(map(market, TICKERS))), FeedUp(1)):
             self.state.apply(event, NOW)
+        self.answer()
+
+    def redial(self) -> None:
+        """A new connection, and the catalog read again; what the state has heard so far it keeps."""
+        self.session.opened(TICKERS, NOW.mono_ms)
+        self.server = FeedServer(self.session)
+        self._begin()
+
+    def answer(self) -> None:
+        """The exchange answers whatever was asked, and where nobody sells any more somebody does again."""
         self.take(self.server.serve())
-        for ticker in (T, "KXT-B"):
-            ask = {"side": "no", "price_dollars": "0.5700", "delta_fp": "3.00"}
-            self.take(self.server.say(self.server.delta(ticker, **ask)))
+        for ticker, view in self.state.view(NOW).markets.items():
+            if view.book.best_ask is None:
+                ask = {"side": "no", "price_dollars": "0.5700", "delta_fp": "3.00"}
+                self.take(self.server.say(self.server.delta(ticker, **ask)))
 
     def take(self, events: list[object]) -> None:
         for event in events:
