@@ -1,8 +1,11 @@
 """What an exposure write is worth, so that scarce tokens go where they earn most. Only compared, never booked.
 
-A resting order is worth its edge (its distance from the middle of the book, negative once the market has passed it) ×
-its size × the chance that it is the one that trades, which falls with every tick it stands behind the best price. A
-write is worth the order as it is wished less the order as it rests, times how long that is expected to last: as long
+A resting order is worth its edge (its distance from the middle of the book, negative once the market has passed it)
+beyond the smallest edge of its market × its size × the chance that it is the one that trades, which falls with every
+tick it stands behind the best price. The smallest edge is what its config allows for being hit by those who know more:
+what is beyond it outlasts a larger move, and is what the order earns.
+
+A write is worth the order as it is wished less the order as it rests, times how long that is expected to last: as long
 as the book has been still, since a market that has just moved tends to move again, and those who move it know
 more than we do. A quote that the market has outrun is cancelled when it cannot be amended, which ends the danger;
 its amend is worth only the quote that it leaves standing.
@@ -27,9 +30,10 @@ def resting_e6(view: MarketView, side: Side, price_e4: int, count_e2: int) -> in
     if bid is None or ask is None:
         return 0
     edge_2 = (bid.price_e4 + ask.price_e4 - 2 * price_e4) * side.sign
+    at_risk_2 = int(view.config.min_spread_e4 * (1 + view.config.toxicity_score))
     touch = bid.price_e4 if side is Side.BID else ask.price_e4
     behind = view.market.grid.ticks_between(price_e4, touch) * side.sign
-    return edge_2 * count_e2 // (2 * (1 + max(behind, 0)))
+    return (edge_2 - at_risk_2) * count_e2 // (2 * (1 + max(behind, 0)))
 
 
 def lasts_ms(view: MarketView, now: Instant) -> int:

@@ -5,7 +5,7 @@ seconds and the same seed gives the same traders to every budget that is tried.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import cast
@@ -44,7 +44,7 @@ from dora_bot.paper.synthetic import SyntheticWorld
 from dora_bot.ports import Exchange as ExchangePort
 from dora_bot.state_manager import Restored, StateManager
 from dora_bot.tick_report import TickReport
-from dora_bot.views import ConfigChanged
+from dora_bot.views import ConfigChanged, Decision
 from dora_bot.write_budget import SAFE_WAIT_MS, WriteBudget
 from tests.fakes.ports import FakeFeed, ListInbox, MemoryJournal, MemoryLatch, ScriptedGate
 from tests.sim import convert
@@ -72,12 +72,15 @@ MakeBudget = Callable[[AccountLimits, Instant], WriteBudget]
 
 @dataclass
 class Measured:
-    """What one run did. ``fills`` carries each fill with the latent fair value (0.0001 $) of its moment."""
+    """What one run did. ``fills`` carries each fill with the latent fair value (0.0001 $) of its moment, ``stale`` those of
+    orders that stood at a worse price than the last tick wished, or where it wished for none.
+    """
 
     tokens: int = 0
     refused_429: int = 0
     writes: Counter[str] = field(default_factory=Counter)
     fills: list[tuple[FillView, float]] = field(default_factory=list)
+    stale: list[tuple[FillView, float]] = field(default_factory=list)
     unserved_ms: int = 0
     least_tokens: float = 1e9
     quoted: int = 0
@@ -91,7 +94,16 @@ class Measured:
     @property
     def adverse(self) -> float:
         """Dollars lost by those that were worse than it."""
-        return sum(-min(_edge(fill, fair), 0.0) for fill, fair in self.fills)
+        return _lost(self.fills)
+
+    @property
+    def adverse_stale(self) -> float:
+        """Dollars of it that stale quotes lost."""
+        return _lost(self.stale)
+
+
+def _lost(fills: Sequence[tuple[FillView, float]]) -> float:
+    return sum(-min(_edge(fill, fair), 0.0) for fill, fair in fills)
 
 
 def _edge(fill: FillView, fair_e4: float) -> float:
@@ -117,6 +129,7 @@ class BudgetWorld:
 
     def __init__(self, seed: int, markets: int, tier: str, make: MakeBudget) -> None:
         self.measured = Measured()
+        self._decided: Mapping[str, Decision] = {}
         self.engine = Exchange(seed)
         self.engine.open_account(BOT, dict.fromkeys(SHARDS, CASH_E6))
         self.world = SyntheticWorld(self.engine, markets=markets, seed=seed, now_ms=EPOCH_MS)
@@ -186,7 +199,15 @@ class BudgetWorld:
                 self.inbox.post(convert.order_seen(event))
             elif isinstance(event, FillMade) and event.account == BOT:
                 self.inbox.post(FillSeen(convert.fill_of(event.fill, "ws")))
-                self.measured.fills.append((event.fill, 10_000 * self.world.fair(event.fill.ticker)))
+                self._note(event.fill)
+
+    def _note(self, fill: FillView) -> None:
+        valued = (fill, 10_000 * self.world.fair(fill.ticker))
+        self.measured.fills.append(valued)
+        decided = self._decided.get(fill.ticker)
+        quotes = decided.quotes if decided else ()
+        if not any(q.side is fill.side and (q.price_e4 - fill.price_e4) * q.side.sign >= 0 for q in quotes):
+            self.measured.stale.append(valued)
 
     def run(self, seconds: int) -> Measured:
         """Tick on the beat, sooner where cancels wait for tokens. Raises `RuntimeError` if the bot halted."""
@@ -205,6 +226,7 @@ class BudgetWorld:
         """`ports.Telemetry`: after each tick."""
         if not isinstance(report, TickReport):
             return
+        self._decided = report.decided
         measured, budget = self.measured, self.bot.budget
         measured.least_tokens = min(measured.least_tokens, budget.tokens_left)
         for ticker, market in report.view.markets.items():
