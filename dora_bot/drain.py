@@ -53,8 +53,6 @@ _KEEP_INTENTS_MS = 86_400_000
 _ABSENT = Condition("attribute_not_exists(#h)", {"#h": TRADE_LOG.hash_key})
 _CONDITION_FAILED = "ConditionalCheckFailed"
 
-MoneyRow = FillRow | SettlementRow
-
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:

@@ -24,3 +24,10 @@ def make_rig(local_aws: LocalAwsProcess, tmp_path_factory: pytest.TempPathFactor
             return stack.enter_context(Rig(local_aws.url, f"e2e{next(_NUMBERS)}_", folder, markets))
 
         yield make
+
+
+@pytest.fixture
+def nothing_runs_on(rig: Rig) -> Iterator[None]:
+    """What a test leaves running must not fail the next one. ``rig`` is the module's own."""
+    yield
+    rig.end_bots()

@@ -147,15 +147,20 @@ class Rig:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for bot in self.bots:
-            if bot.alive:
-                bot.kill()
+        self.end_bots()
         self._exits.close()
 
     @property
     def own_prefix(self) -> str:
         """What every client order id of the bot begins with."""
         return Settings.from_environ(self.environ).order_prefix
+
+    def end_bots(self) -> None:
+        """Kill every bot that still runs, or stands still."""
+        for bot in self.bots:
+            if bot.alive:
+                bot.process.send_signal(signal.SIGCONT)
+                bot.kill()
 
     # ── the operator ────────────────────────────────────────────────────────────────────────────
 

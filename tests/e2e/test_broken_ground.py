@@ -12,7 +12,7 @@ from tests.e2e.conftest import MakeRig
 from tests.e2e.gate import Gate, behind
 from tests.e2e.rig import STOP_S, Rig, most_live_on_a_side, resting, withdraw
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("nothing_runs_on")]
 
 A, B = "KXGRND-26NOV20-A", "KXGRND-26NOV20-B"
 LEASE = {"key": "lease#paper"}
@@ -23,15 +23,6 @@ def rig(make_rig: MakeRig) -> Rig:
     rig = make_rig([StaticMarket(A), StaticMarket(B, exchange_index=2)])
     rig.configure()
     return rig
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on(rig: Rig) -> Iterator[None]:
-    """What a failed test leaves running must not fail the next one."""
-    yield
-    for bot in rig.bots:
-        if bot.alive:
-            bot.kill()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 import re
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from dora_bot.paper.testing import StaticMarket
 from tests.e2e.conftest import MakeRig
 from tests.e2e.rig import Rig, resting, until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("nothing_runs_on")]
 
 A, B = "KXSTOP-26NOV20-A", "KXSTOP-26NOV20-B"
 
@@ -34,15 +34,6 @@ def rig(make_rig: MakeRig) -> Rig:
     rig = make_rig([StaticMarket(A), StaticMarket(B, exchange_index=2)])
     rig.configure()
     return rig
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on(rig: Rig) -> Iterator[None]:
-    """What a failed test leaves running must not fail the next one."""
-    yield
-    for bot in rig.bots:
-        if bot.alive:
-            bot.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

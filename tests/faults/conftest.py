@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import MakeRig, make_rig
+from tests.e2e.conftest import MakeRig, make_rig, nothing_runs_on
 from tests.e2e.rig import Rig
 from tests.faults.case import Case, written
 
-__all__ = ["MakeRig", "make_rig"]
+__all__ = ["MakeRig", "make_rig", "nothing_runs_on"]
 
 _PASSED = pytest.StashKey[bool]()
 

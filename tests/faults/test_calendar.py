@@ -1,7 +1,6 @@
 """F66, F67, F68: pauses that were announced, closes that move, rules that change while orders rest."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,7 +11,7 @@ from tests.e2e.conftest import MakeRig
 from tests.e2e.rig import Rig, quotes, resting, until
 from tests.faults.case import Case
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240), pytest.mark.usefixtures("nothing_runs_on")]
 
 A, B = "KXCAL-26NOV20-A", "KXCAL-26NOV20-B"
 MARGIN_MS = 60_000
@@ -24,14 +23,6 @@ def rig(make_rig: MakeRig) -> Rig:
     rig = make_rig([StaticMarket(A), StaticMarket(B, exchange_index=2)])
     rig.configure()
     return rig
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on(rig: Rig) -> Iterator[None]:
-    yield
-    for bot in rig.bots:
-        if bot.alive:
-            bot.kill()
 
 
 def quoting(rig: Rig, case: Case) -> None:

@@ -1,7 +1,6 @@
 """Loss limits reached by fills, and what they raised held over midnight, the exchange's pause and a restart."""
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +11,7 @@ from tests.e2e.conftest import MakeRig
 from tests.e2e.rig import Rig, resting, until
 from tests.faults.case import Case
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240), pytest.mark.usefixtures("nothing_runs_on")]
 
 LOSER, OTHER = "KXHOLDS-26NOV20-A", "KXELSE-26NOV20-A"
 BEFORE_MIDNIGHT_S = 60
@@ -24,14 +23,6 @@ def rig(make_rig: MakeRig) -> Rig:
     rig = make_rig([StaticMarket(LOSER), StaticMarket(OTHER, exchange_index=2)])
     rig.configure(max_inventory_yes=100, max_inventory_no=100, quote_size=20)
     return rig
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on(rig: Rig) -> Iterator[None]:
-    yield
-    for bot in rig.bots:
-        if bot.alive:
-            bot.kill()
 
 
 def start(rig: Rig, offset_ms: int) -> None:

@@ -1,7 +1,6 @@
 """F60, F64, and a starved watchdog: the bot as a service, under a supervisor that obeys the unit file."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +10,7 @@ from tests.e2e.rig import Rig, resting, until
 from tests.faults.case import Case
 from tests.faults.supervisor import Supervisor, Unit, injected
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240), pytest.mark.usefixtures("nothing_runs_on")]
 
 TICKERS = [f"KXSERV-26NOV20-{name}" for name in "ABCDE"]
 ORDERS = 10
@@ -22,14 +21,6 @@ def rig(make_rig: MakeRig) -> Rig:
     rig = make_rig([StaticMarket(t, exchange_index=n % 2) for n, t in enumerate(TICKERS)])
     rig.configure()
     return rig
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on(rig: Rig) -> Iterator[None]:
-    yield
-    for bot in rig.bots:
-        if bot.alive:
-            bot.kill()
 
 
 def quoting(rig: Rig, case: Case, service: Supervisor) -> None:

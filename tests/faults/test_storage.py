@@ -21,7 +21,7 @@ from tests.e2e.rig import ROOT, Rig, resting, until
 from tests.fakes.aws import FaultyProxy
 from tests.faults.case import Case
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240), pytest.mark.usefixtures("nothing_runs_on")]
 
 A, B = "KXSTORE-26NOV20-A", "KXSTORE-26NOV20-B"
 TERM_S = 15.0
@@ -33,15 +33,6 @@ def rig(make_rig: MakeRig) -> Rig:
     rig = make_rig([StaticMarket(A), StaticMarket(B, exchange_index=2)])
     rig.configure()
     return rig
-
-
-@pytest.fixture(autouse=True)
-def nothing_runs_on(rig: Rig) -> Iterator[None]:
-    yield
-    for bot in rig.bots:
-        if bot.alive:
-            bot.process.send_signal(signal.SIGCONT)
-            bot.kill()
 
 
 def quoting(rig: Rig, case: Case, **environ: str) -> None:
@@ -259,7 +250,5 @@ def test_a_file_system_that_is_full_freezes_and_read_only_refuses_the_start(
         assert "Read-only" in rig.bot.words()[0]
         assert not rig.run(resting)
     finally:
-        for bot in rig.bots:
-            if bot.alive:
-                bot.kill()
+        rig.end_bots()
         subprocess.run(["umount", small], check=True)

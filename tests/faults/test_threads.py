@@ -30,9 +30,7 @@ def rig(make_rig: MakeRig) -> Rig:
 def ended(rig: Rig) -> Iterator[None]:
     """The next test starts without the halt that this one meant to raise."""
     yield
-    for bot in rig.bots:
-        if bot.alive:
-            bot.kill()
+    rig.end_bots()
     (rig.folder / "state" / "halts.jsonl").unlink(missing_ok=True)
     rig.aws.delete_item(TableName=rig.db.name(STATE), Key={"key": {"S": "risk_state"}})
 
