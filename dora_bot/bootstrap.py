@@ -243,6 +243,7 @@ def _keeper(base: Base, feed: Feed, bot: Bot, gate: ExposureGate, *, observe: bo
         reader=client,
         groups=None if observe else groups,
         closures=lambda now_ms: closures(client.get_schedule(), now_ms),
+        fee_changes=client.get_fee_changes,
         store=ConfigStore(base.db),
         feed=feed,
         inbox=base.inbox,

@@ -191,9 +191,36 @@ class WriteAnswered:
 
 @dataclass(frozen=True, slots=True)
 class CatalogChanged:
-    """Fresh metadata of every market the bot knows, by ticker."""
+    """Fresh metadata of every market the bot knows, by ticker, as of a time of the exchange (Unix ms)."""
 
     markets: tuple[Market, ...]
+    as_of_ms: int = 0
+
+
+FEE_DOUBT_MS = 1_000
+"""Terms that were read so shortly after a change may be those before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeeChange:
+    """A change of fee terms, to come or just made; None = the event's override ends. One of the tickers is empty."""
+
+    series_ticker: str
+    event_ticker: str
+    fee_type: str | None
+    multiplier_e6: int | None
+    from_ms: int
+
+    @property
+    def ticker(self) -> str:
+        return self.series_ticker or self.event_ticker
+
+
+@dataclass(frozen=True, slots=True)
+class FeesAnnounced:
+    """Changes of fee terms that the exchange told of, by its list of them or by a frame."""
+
+    changes: tuple[FeeChange, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from dora_bot.errors import (
     RateLimited,
     WireError,
 )
-from dora_bot.events import BookSnapshot, PublicTrade
+from dora_bot.events import BookSnapshot, FeeChange, PublicTrade
 from dora_bot.execution import BATCH
 from dora_bot.http_transport import Call, Failure, HttpTransport, Reply
 from dora_bot.market_catalog import MarketCatalog
@@ -230,12 +230,12 @@ class KalshiClient:
             wire.get_incentives(), listings.incentives, lambda incentive: incentive.incentive_id
         )
 
-    def get_fee_changes(self) -> list[listings.FeeChange]:
-        """Scheduled changes of series' and events' fee terms."""
+    def get_fee_changes(self) -> list[FeeChange]:
+        """Scheduled changes of series' and events' fee terms; `get_markets` reads a series anew once its change is due."""
         changes = listings.series_fee_changes(self.read(wire.SERIES_FEE_CHANGES))
-        return changes + self._pages(
-            wire.EVENT_FEE_CHANGES, listings.event_fee_changes, lambda change: change
-        )
+        changes += self._pages(wire.EVENT_FEE_CHANGES, listings.event_fee_changes, lambda change: change)
+        self._catalog.expected = tuple(changes)
+        return changes
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
 

@@ -3,13 +3,16 @@
 Single fills differ by rounding and by what rounding gives back. Three fills of a series in a row that differ by more are a
 fee rule that changed, or that we never knew. The objection ends with the first fill that agrees, and when the exchange
 tells other terms for the series.
+
+From the moment of a change that the exchange announced, its markets only reduce, too, until their terms were read anew.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dora_bot.errors import ConfigError
+from dora_bot.events import FEE_DOUBT_MS, FeeChange, FeesAnnounced
 from dora_bot.fees import DIRECT_PRECISION_E6, trade_fee_e6
-from dora_bot.models import FeeTerms, Fill, Market
+from dora_bot.models import FeeTerms, Fill, Instant, Market
 from dora_bot.units import money_text
 
 TOLERANCE_E6 = 2 * DIRECT_PRECISION_E6
@@ -24,6 +27,8 @@ class FeeWatch:
     charged_e6: int = 0
     modelled_e6: int = 0
     _off: dict[tuple[str, FeeTerms], tuple[int, str]] = field(default_factory=dict)
+    _changes: frozenset[FeeChange] = frozenset()
+    """Announced, and not read yet in the markets' terms."""
 
     def note(self, fill: Fill, market: Market | None) -> None:
         """Compare one fill; a market or fee rule that is not known cannot be compared."""
@@ -45,8 +50,20 @@ class FeeWatch:
             f"{money_text(fill.fee_e6)} were charged, {money_text(modelled_e6)} expected",
         )
 
-    def objection(self, market: Market) -> str:
+    def on_announced(self, event: FeesAnnounced, now: Instant) -> None:
+        dated = (replace(c, from_ms=c.from_ms or now.exchange_ms) for c in event.changes)
+        self._changes |= frozenset(dated)
+
+    def on_catalog(self, as_of_ms: int) -> None:
+        """Every market's terms were read, as of then."""
+        self._changes = frozenset(c for c in self._changes if c.from_ms + FEE_DOUBT_MS >= as_of_ms)
+
+    def objection(self, market: Market, now: Instant) -> str:
         """Why the market may only reduce; empty if its fees are as modelled."""
+        tickers = (market.series_ticker, market.event_ticker)
+        for change in self._changes:
+            if change.ticker in tickers and change.from_ms - FEE_DOUBT_MS <= now.exchange_ms:
+                return f"the fees of {change.ticker} have changed and were not read yet"
         times, last = self._off.get((market.series_ticker, market.fees), (0, ""))
         if times < SYSTEMATIC:
             return ""

@@ -73,6 +73,7 @@ class FeedSession:
             frames.SnapshotFrame: self._on_snapshot,
             frames.TradeFrame: lambda frame, _now: [events.public_trade(frame.msg)],
             frames.LifecycleFrame: self._on_lifecycle,
+            frames.FeeFrame: lambda frame, _now: [events.fees_announced(frame.msg, frame.sending_ts_ms)],
             frames.GroupFrame: lambda frame, _now: [events.group_seen(frame.msg)],
             frames.TickerFrame: lambda frame, _now: [events.ticker_seen(frame.msg)],
             frames.FillFrame: lambda frame, _now: events.account_seen(frame, subaccount),

@@ -10,6 +10,8 @@ from dora_bot import wire_values as values
 from dora_bot.errors import WireError
 from dora_bot.events import (
     BookDelta,
+    FeeChange,
+    FeesAnnounced,
     FillSeen,
     GroupSeen,
     LifecycleSeen,
@@ -20,6 +22,7 @@ from dora_bot.events import (
 )
 from dora_bot.kalshi_frames import (
     DeltaMsg,
+    FeeMsg,
     FillFrame,
     FillMsg,
     GroupMsg,
@@ -183,6 +186,19 @@ def lifecycle_seen(msg: LifecycleMsg, time_ms: int) -> LifecycleSeen:
         grid=None if msg.price_ranges is None else values.grid(msg.price_ranges, "price_ranges"),
         time_ms=stamp * 1000 if stamp else time_ms,
     )
+
+
+def fees_announced(msg: FeeMsg, time_ms: int) -> FeesAnnounced:
+    """An event's override was set or cleared, and is in force."""
+    kind, multiplier = msg.fee_type_override, msg.fee_multiplier_override
+    change = FeeChange(
+        "",
+        values.ticker(msg.event_ticker, "event_ticker"),
+        None if kind is None else values.word(kind),
+        None if multiplier is None else values.multiplier_e6(multiplier, "fee_multiplier_override"),
+        time_ms,
+    )
+    return FeesAnnounced((change,))
 
 
 def group_seen(msg: GroupMsg) -> GroupSeen:

@@ -4,6 +4,8 @@ Frames are a union tagged by ``type``; one of an unknown type decodes to `OtherF
 field is a `WireError`, after which `envelope` still tells whose sequence number it used up.
 """
 
+from decimal import Decimal
+
 import msgspec
 
 from dora_bot import wire_values as values
@@ -73,6 +75,19 @@ class LifecycleMsg(msgspec.Struct):
 class LifecycleFrame(msgspec.Struct, tag="market_lifecycle_v2", tag_field="type"):
     sid: values.Whole
     msg: LifecycleMsg
+    seq: values.Whole = 0
+    sending_ts_ms: values.Millis = 0
+
+
+class FeeMsg(msgspec.Struct):
+    event_ticker: str
+    fee_type_override: str | None = None
+    fee_multiplier_override: Decimal | None = None
+
+
+class FeeFrame(msgspec.Struct, tag="event_fee_update", tag_field="type"):
+    sid: values.Whole
+    msg: FeeMsg
     seq: values.Whole = 0
     sending_ts_ms: values.Millis = 0
 
@@ -236,6 +251,7 @@ Frame = (
     | SnapshotFrame
     | TradeFrame
     | LifecycleFrame
+    | FeeFrame
     | GroupFrame
     | TickerFrame
     | FillFrame
@@ -252,6 +268,7 @@ KNOWN_TYPES = frozenset(
         "orderbook_snapshot",
         "trade",
         "market_lifecycle_v2",
+        "event_fee_update",
         "order_group_updates",
         "ticker",
         "fill",

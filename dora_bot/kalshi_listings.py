@@ -9,6 +9,7 @@ import msgspec
 
 from dora_bot import wire_values as values
 from dora_bot.errors import WireError
+from dora_bot.events import FeeChange
 from dora_bot.models import AccountLimits, BucketLimit, ExchangeStatus
 
 _BATCH_CANCEL = "DELETE /portfolio/events/orders/batched"
@@ -51,17 +52,6 @@ class Incentive:
     reward_e4: int
     discount_bps: int | None
     target_e2: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class FeeChange:
-    """A scheduled change of fee terms; None = the event's override ends. One of the tickers is empty."""
-
-    series_ticker: str
-    event_ticker: str
-    fee_type: str | None
-    multiplier_e6: int | None
-    from_ms: int
 
 
 @dataclass(frozen=True, slots=True)

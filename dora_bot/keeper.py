@@ -12,11 +12,13 @@ from dora_bot.ceilings import Ceilings
 from dora_bot.config_resolution import Resolution, is_template, resolve
 from dora_bot.config_store import ConfigItem, ConfigStore
 from dora_bot.errors import ConfigError, DoraError, ExchangeError, WireError
-from dora_bot.events import CatalogChanged, ClosuresRead, StatusChanged
+from dora_bot.events import CatalogChanged, ClosuresRead, FeeChange, FeesAnnounced, StatusChanged
+from dora_bot.items import timestamp
 from dora_bot.models import AccountLimits, Instant, Market, MarketStatus
 from dora_bot.order_groups import OrderGroups
 from dora_bot.ports import AccountReader, Feed, Inbox
 from dora_bot.rest_feed import audit_by_rest
+from dora_bot.units import format_fixed
 from dora_bot.views import ConfigChanged
 
 CONFIG_MS = 3_000
@@ -28,6 +30,7 @@ PAUSED_MS = 10_000
 GROUPS_MS = 1_000
 SCHEDULE_MS = 600_000
 LIMITS_MS = 600_000
+FEES_MS = 600_000
 QUEUE_MS = 10_000
 SOON_MS = 2_000
 BOOKS_MS = 300_000
@@ -70,6 +73,10 @@ class Keeper:
     """Tickers whose book is to be held against REST soon."""
     closures: Callable[[int], tuple[tuple[int, int], ...]] | None = None
     """The exchange's closed times around a moment of its clock, see `trading_hours`; may raise `ExchangeError`."""
+    fee_changes: Callable[[], list[FeeChange]] = list
+    """The changes of fee terms that the exchange has announced; may raise `ExchangeError`."""
+    announced: tuple[FeeChange, ...] = ()
+    """Those of them that are to come in markets that we know."""
     jobs: list[Job] = field(default_factory=list)
     _items: dict[str, ConfigItem] = field(default_factory=dict)
     _scanned_ms: int = -SCAN_MS
@@ -84,6 +91,7 @@ class Keeper:
             Job("groups", GROUPS_MS, self.keep_groups),
             Job("schedule", SCHEDULE_MS, self.read_schedule),
             Job("limits", LIMITS_MS, self.read_limits),
+            Job("fees", FEES_MS, self.read_fee_changes),
             Job("queue", QUEUE_MS, self.read_queue),
             Job("books", BOOKS_MS, self.audit_books),
             Job("unchecked", CHECK_MS, self.check_books),
@@ -169,7 +177,7 @@ class Keeper:
 
     # ── exchange ────────────────────────────────────────────────────────────────────────────────
 
-    def refresh_catalog(self, _now: Instant) -> None:
+    def refresh_catalog(self, now: Instant) -> None:
         """Metadata of every market that config or holdings name, and the open markets of the templates."""
         names = [name for name in self._items if not is_template(name)]
         tickers = sorted({*names, *self.resolution.configs, *self.held()})
@@ -182,7 +190,7 @@ class Keeper:
                 query = {"series": value} if kind == "series" else {"event": value}
                 found += self.reader.get_markets(**query, status="open")
         self.catalog |= {m.ticker: m for m in found}
-        self.inbox.post(CatalogChanged(tuple(found)))
+        self.inbox.post(CatalogChanged(tuple(found), now.exchange_ms))
 
     def _readable(self, tickers: list[str]) -> list[Market]:
         """The markets of these tickers. One whose reply has a field missing or damaged must not hide the others: it
@@ -233,9 +241,26 @@ class Keeper:
         self.limits = self.reader.get_limits()
         self.inbox.post(self.limits)
 
+    def read_fee_changes(self, now: Instant) -> None:
+        """What is to come is told to people once, and to the tick, which trusts no older terms from then on."""
+        known = {t for m in self.catalog.values() for t in (m.series_ticker, m.event_ticker)}
+        coming = [c for c in self.fee_changes() if c.ticker in known and c.from_ms > now.exchange_ms]
+        for change in coming:
+            if change not in self.announced:
+                self.on_problem("fees", DoraError(announcement(change)))
+        self.announced = tuple(coming)
+        self.inbox.post(FeesAnnounced(self.announced))
+
     def read_queue(self, _now: Instant) -> None:
         tickers = sorted(self.resolution.configs)
         queue: dict[str, int] = {}
         for at in range(0, len(tickers), CHUNK):
             queue |= self.reader.get_queue_positions(tickers[at : at + CHUNK])
         self.queue = queue
+
+
+def announcement(change: FeeChange) -> str:
+    """For people."""
+    kind, factor = change.fee_type, change.multiplier_e6
+    terms = " x ".join(t for t in (kind, None if factor is None else format_fixed(factor, 6)) if t)
+    return f"the fees of {change.ticker} change at {timestamp(change.from_ms)} to {terms or 'those of its series'}"

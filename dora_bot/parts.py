@@ -9,7 +9,7 @@ from dora_bot.dynamo import Dynamo
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.gate import ExposureGate
 from dora_bot.journal import SqliteJournal
-from dora_bot.keeper import Keeper
+from dora_bot.keeper import Keeper, announcement
 from dora_bot.kill import Sweeper
 from dora_bot.lease import Lease
 from dora_bot.main import Bot
@@ -112,6 +112,7 @@ class Parts:
             "unexplained_pnl": money_text(self.bot.reconciler.pnl.unexplained_e6),
             "fees_charged": money_text(fees.charged_e6),
             "fees_modelled": money_text(fees.modelled_e6),
+            "fees_to_change": [announcement(change) for change in self.keeper.announced],
             "balance": money_text(balance.total_e6),
             "by_shard": {str(shard): money_text(amount) for shard, amount in balance.by_shard_e6},
             "difference": "" if off_e6 is None else money_text(off_e6),

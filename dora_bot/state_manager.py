@@ -20,6 +20,7 @@ from dora_bot.events import (
     ClosuresRead,
     FeedDown,
     FeedUp,
+    FeesAnnounced,
     FillSeen,
     GroupsChanged,
     GroupSeen,
@@ -89,11 +90,9 @@ class StateManager:
         self._doubted: dict[str, str] = {}
         self._feed_up = False
         self._rows: list[Row] = []
-        self._day = restored.day
-        self._peak = restored.peak
+        self._day, self._peak = restored.day, restored.peak
         self._outdated: frozenset[str] = frozenset()
-        self.groups = GroupWatch()
-        self.fees = FeeWatch()
+        self.groups, self.fees = GroupWatch(), FeeWatch()
         self.reopening = Reopening()
         self._marks: dict[str, valuation.Mark | None] = {}
         self._last_configs: dict[str, MarketConfig] = {}
@@ -118,6 +117,7 @@ class StateManager:
             PublicTrade: self._on_confirmation,
             GroupSeen: self.groups.on_group,
             GroupsChanged: self.groups.on_groups,
+            FeesAnnounced: self.fees.on_announced,
             FeedUp: self._on_feed_up,
             FeedDown: self._on_feed_down,
         }
@@ -158,6 +158,7 @@ class StateManager:
         self.books.lose_all(event.reason)
 
     def _on_catalog(self, event: CatalogChanged, _now: Instant) -> None:
+        self.fees.on_catalog(event.as_of_ms)
         for market in event.markets:
             old = self._markets.get(market.ticker)
             self._markets[market.ticker] = (
@@ -340,7 +341,7 @@ class StateManager:
             unrealised_e6=self._unrealised(market.ticker),
             frozen=self._frozen(market, now),
             on_hold=self._on_hold(market, orders, now),
-            reduce_only=self._reduce_only(market),
+            reduce_only=self._reduce_only(market, now),
         )
 
     def _unrealised(self, ticker: str) -> int:
@@ -363,10 +364,10 @@ class StateManager:
                 found[market.event_ticker] = found.get(market.event_ticker, 0) + pnl
         return found
 
-    def _reduce_only(self, market: Market) -> str:
+    def _reduce_only(self, market: Market, now: Instant) -> str:
         """Why this market may only get smaller; empty if it may be quoted as the whole bot may."""
         outdated = "its config item is not valid" if market.ticker in self._outdated else ""
-        return self.halts.reason_in(market, Hold.REDUCE_ONLY) or outdated or self.fees.objection(market)
+        return self.halts.reason_in(market, Hold.REDUCE_ONLY) or outdated or self.fees.objection(market, now)
 
     def _on_hold(self, market: Market, orders: tuple[OwnOrder, ...], now: Instant) -> str:
         """Why no exposure may be written for this market now, though what rests may stay."""

@@ -10,13 +10,14 @@ from dora_bot.ceilings import Ceilings
 from dora_bot.config_store import ConfigStore
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import ConfigError, ExchangeUnreachable
-from dora_bot.events import BookSnapshot, CatalogChanged, StatusChanged
+from dora_bot.events import BookSnapshot, CatalogChanged, FeeChange, FeesAnnounced, StatusChanged
 from dora_bot.items import MARKET_CONFIG, STATE
 from dora_bot.keeper import (
     BOOKS_MS,
     CATALOG_MS,
     CHECK_MS,
     CONFIG_MS,
+    FEES_MS,
     PAUSED_MS,
     QUEUE_MS,
     SCAN_MS,
@@ -43,6 +44,7 @@ class Bench:
         self.problems: list[tuple[str, Exception]] = []
         self.held: frozenset[str] = frozenset()
         self.unchecked: frozenset[str] = frozenset()
+        self.fee_changes: list[FeeChange] = []
         self.keeper = Keeper(
             reader=self.exchange,
             store=ConfigStore(db),
@@ -53,6 +55,7 @@ class Bench:
             on_problem=lambda where, error: self.problems.append((where, error)),
             held=lambda: self.held,
             unchecked=lambda: self.unchecked,
+            fee_changes=lambda: self.fee_changes,
         )
         self.edit_global()
 
@@ -310,3 +313,27 @@ def test_a_market_whose_metadata_is_damaged_becomes_unknown_and_hides_no_other(b
     }
     ((where, error),) = bench.problems
     assert (where, str(error)) == ("catalog", "KXB: markets[].price_ranges missing")
+
+
+def test_a_change_of_fees_to_come_is_told_once_to_people_and_to_the_tick(bench: Bench) -> None:
+    now_ms = bench.clock.now().exchange_ms
+    ours = FeeChange("SER", "", "quadratic_with_maker_fees", 500_000, now_ms + 2 * FEES_MS)
+    cleared = FeeChange("", "EVT", None, None, now_ms + 2 * FEES_MS)
+    past = FeeChange("SER", "", "quadratic", 1_000_000, now_ms - 1)
+    bench.fee_changes = [ours, cleared, past, FeeChange("KXNOTOURS", "", "quadratic", 1, now_ms + FEES_MS)]
+    bench.start()
+    told = [e for e in bench.step() if isinstance(e, FeesAnnounced)]
+    assert told == [FeesAnnounced((ours, cleared))]
+    assert bench.keeper.announced == (ours, cleared)
+    words = [str(error) for where, error in bench.problems if where == "fees"]
+    assert words == [
+        "the fees of SER change at 2026-11-20T12:20:00.000Z to quadratic_with_maker_fees x 0.500000",
+        "the fees of EVT change at 2026-11-20T12:20:00.000Z to those of its series",
+    ]
+    bench.step(FEES_MS)
+    assert len([where for where, _ in bench.problems if where == "fees"]) == 2
+
+
+def test_the_catalog_says_as_of_when_its_terms_are(bench: Bench) -> None:
+    (told,) = [e for e in bench.start() if isinstance(e, CatalogChanged)]
+    assert told.as_of_ms == bench.clock.now().exchange_ms

@@ -69,6 +69,12 @@ FRAMES: tuple[dict[str, Any], ...] = (
         "msg": {"market_ticker": T, "event_type": "close_date_updated", "close_ts": 2, "price_ranges": GRID},
     },
     {
+        "type": "event_fee_update",
+        "sid": 5,
+        "seq": 1,
+        "msg": {"event_ticker": "KXT", "fee_type_override": "quadratic", "fee_multiplier_override": 0.5},
+    },
+    {
         "type": "order_group_updates",
         "sid": 4,
         "seq": 1,

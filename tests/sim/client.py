@@ -14,7 +14,7 @@ import msgspec
 from dora_bot import kalshi_outcomes as outcomes
 from dora_bot.clock import MeasuredClock
 from dora_bot.errors import ExchangeError, ExchangeUnreachable, RateLimited, WireError
-from dora_bot.events import BookSnapshot
+from dora_bot.events import BookSnapshot, FeeChange
 from dora_bot.kalshi_listings import Schedule
 from dora_bot.models import (
     AccountLimits,
@@ -365,6 +365,9 @@ class SimExchange:
 
     def get_queue_positions(self, tickers: Sequence[str]) -> dict[str, int]:
         return self._read("queue", dict)
+
+    def get_fee_changes(self) -> list[FeeChange]:
+        return []  # none is ever announced: they change at once
 
     def get_schedule(self) -> Schedule:
         return self._read("schedule", lambda: Schedule((), ()))

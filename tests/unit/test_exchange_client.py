@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from dora_bot.clock import MeasuredClock
 from dora_bot.errors import (
     AuthRefused,
     ExchangeError,
@@ -33,6 +34,7 @@ from dora_bot.models import (
 from dora_bot.signing import Signer
 from tests.fakes import keys
 from tests.fakes.loopback_http import Answer, LoopbackHttp, Received, reply, reset
+from tests.fakes.manual_clock import ManualClock
 from tests.fakes.observed_clock import ObservedClock
 
 ACCEPTED, REFUSED = OutcomeKind.ACCEPTED, OutcomeKind.REFUSED
@@ -45,7 +47,7 @@ CANCEL = Cancel("dora-1", "order-1", "KXT-A", 2)
 
 @contextmanager
 def connected(
-    server: LoopbackHttp, clock: ObservedClock | None = None, deadline_s: float = DEADLINE_S
+    server: LoopbackHttp, clock: MeasuredClock | None = None, deadline_s: float = DEADLINE_S
 ) -> Iterator[KalshiClient]:
     clock = clock or ObservedClock()
     signer = Signer("key-id", keys.ed25519_pem())
@@ -424,6 +426,46 @@ def test_markets_are_completed_with_few_requests_and_series_are_remembered() -> 
             ]
         stats = client.stats()
         assert (stats["markets"], stats["events"], stats["event"], stats["series"]) == (2, 2, 2, 1)
+
+
+class SteppedClock(ManualClock):
+    """It is the exchange's time that the test sets, whatever replies say."""
+
+    wall_offset_ms = 0
+
+    def observe(self, exchange_ms: int, mono_ms: int, uncertainty_ms: int = 0) -> None:
+        pass
+
+
+def test_a_series_is_read_anew_once_a_change_of_its_fees_is_due() -> None:
+    scheduled = {"series_ticker": "KXS", "fee_type": "quadratic", "fee_multiplier": 2}
+    server = LoopbackHttp(
+        routed(
+            {
+                "/markets": MARKETS,
+                "/events": {
+                    "events": [{"event_ticker": name, "series_ticker": "KXS"} for name in ("KX1", "KX2")]
+                },
+                "/series/KXS": {"series": {"ticker": "KXS", "fee_type": "quadratic", "fee_multiplier": 1}},
+                "/series/fee_changes": {
+                    "series_fee_change_arr": [
+                        {**scheduled, "scheduled_ts": "2026-11-20T12:00:30Z"},
+                        {**scheduled, "scheduled_ts": "2027-11-20T12:00:30Z"},
+                    ]
+                },
+                "/events/fee_changes": {"event_fee_changes": []},
+            }
+        )
+    )
+    clock = SteppedClock()
+    with connected(server, clock=clock) as client:
+        reads = []
+        for seconds in (0, 29, 1, 2, 10):
+            clock.advance(seconds * 1_000)
+            client.get_markets(tickers=["KX1-A"])
+            assert len(client.get_fee_changes()) == 2
+            reads.append(client.stats()["series"])
+    assert reads == [1, 1, 2, 3, 3]  # what was read in the second of the change may be of before it
 
 
 def test_an_exchange_status_is_read_even_from_a_503() -> None:

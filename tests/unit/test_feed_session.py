@@ -13,6 +13,8 @@ from dora_bot.events import (
     BookDelta,
     BookLost,
     BookSnapshot,
+    FeeChange,
+    FeesAnnounced,
     FillSeen,
     GroupSeen,
     LifecycleSeen,
@@ -508,6 +510,18 @@ def test_position_ticker_and_group_frames() -> None:
         {"event_type": "triggered", "order_group_id": "g", "ts_ms": 4},
     )
     assert server.say(group) == [GroupSeen("g", "triggered", 4)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "factor", "told"), [("quadratic", 0.5, ("quadratic", 500_000)), (None, None, (None, None))]
+)
+def test_an_events_fee_override_that_is_set_or_cleared(
+    kind: str | None, factor: float | None, told: tuple[str | None, int | None]
+) -> None:
+    server, _ = opened(A)
+    msg = {"event_ticker": "KXT", "fee_type_override": kind, "fee_multiplier_override": factor}
+    frame = server.numbered("market_lifecycle_v2", "event_fee_update", msg) | {"sending_ts_ms": 9}
+    assert server.say(frame) == [FeesAnnounced((FeeChange("", "KXT", *told, 9),))]
 
 
 def test_life_cycle_frames_of_our_markets_only() -> None:

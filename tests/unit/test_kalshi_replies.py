@@ -16,7 +16,7 @@ from dora_bot import kalshi_markets as markets
 from dora_bot import kalshi_outcomes as outcomes
 from dora_bot import kalshi_replies as replies
 from dora_bot.errors import WireError
-from dora_bot.events import BookSnapshot
+from dora_bot.events import BookSnapshot, FeeChange
 from dora_bot.models import (
     AccountLimits,
     BucketLimit,
@@ -454,7 +454,7 @@ def test_schedules_incentives_fee_changes_groups_and_queue_places() -> None:
         "scheduled_ts": "2026-12-01T00:00:00Z",
     }
     (told,), _ = listings.event_fee_changes(dumped({"event_fee_changes": [change]}))
-    assert told == listings.FeeChange("", "KXT", None, 500_000, 1_796_083_200_000)
+    assert told == FeeChange("", "KXT", None, 500_000, 1_796_083_200_000)
     groups = {"order_groups": [{"id": "g", "contracts_limit_fp": "50.00", "exchange_index": 2}]}
     assert listings.order_groups(dumped(groups)) == [listings.OrderGroup("g", 5_000, 2)]
     places = {"queue_positions": [{"order_id": "o", "market_ticker": "T", "queue_position_fp": "12.50"}]}
