@@ -34,7 +34,7 @@ from dora_bot.models import (
 )
 from dora_bot.paper.specs import FillView, Refused
 from dora_bot.pulse import waiting
-from tests.sim import convert
+from tests.sim import account_reads, convert
 from tests.sim.faults import Faults
 from tests.sim.front import TIER
 from tests.sim.kernel import Kernel, Wake
@@ -308,23 +308,10 @@ class SimExchange:
         )
 
     def get_fills(self, since_ms: int) -> list[Fill]:
-        """Oldest first; a fault leaves some out for a while, of any age, with everything else of the reply intact."""
-
-        def answer() -> list[Fill]:
-            found: list[Fill] = []
-            for view in reversed(self._venue.account().fills):
-                if view.time_ms < since_ms:
-                    break
-                if not self._net.hides(view):
-                    found.append(convert.fill_of(view, "rest"))
-            return found[::-1]
-
-        return self._read("fills", answer)
+        return self._read("fills", lambda: account_reads.fills(self._net, since_ms))
 
     def get_positions(self) -> list[ExchangePosition]:
-        return self._read(
-            "positions", lambda: [convert.position_of(v) for v in self._venue.account().positions.values()]
-        )
+        return self._read("positions", lambda: account_reads.positions(self._net))
 
     def get_settlements(self, since_ms: int) -> list[Settlement]:
         def answer() -> list[Settlement]:
@@ -370,7 +357,7 @@ class SimExchange:
         return []  # none is ever announced: they change at once
 
     def get_schedule(self) -> Schedule:
-        return self._read("schedule", lambda: Schedule((), ()))
+        return self._read("schedule", lambda: self._venue.schedule)
 
     def create_order_group(self, limit_e2: int, exchange_index: int) -> str:
         engine = self._venue.engine

@@ -22,7 +22,7 @@ from dora_bot.models import (
     Position,
     Side,
 )
-from dora_bot.paper.events import EngineEvent, FillMade, OrderChanged
+from dora_bot.paper.events import EngineEvent, FillMade, LifecycleEvent, LifecycleKind, OrderChanged
 from dora_bot.paper.specs import OrderView
 from dora_bot.state_manager import StateManager
 from dora_bot.units import ONE_E4
@@ -220,12 +220,15 @@ class Judge:
                 self.counts["fills"] += 1
                 self._fills.add(fill.key)
                 self._positions[fill.ticker], _ = apply_fill(self._positions[fill.ticker], fill)
-                if not fill.client_order_id.startswith(FOREIGN):
+                if event.n not in self.venue.unexpected and not fill.client_order_id.startswith(FOREIGN):
                     self._known[fill.ticker], _ = apply_fill(self._known[fill.ticker], fill)
                 else:
                     self.counts["foreign fills"] += 1
                     self._untold[fill.key] = fill
                 self.note("fill", f"{fill.client_order_id} {fill.side} {fill.price_e4} {fill.count_e2}")
+
+            elif isinstance(event, LifecycleEvent) and event.kind is LifecycleKind.SETTLED:
+                self._positions[event.ticker] = self._known[event.ticker] = Position(event.ticker)
 
     def _on_order(self, order: OrderView) -> None:
         cid = order.client_order_id
@@ -281,6 +284,8 @@ class Judge:
         for ticker in TICKERS:
             if told.get(ticker, 0) == state.positions.get(ticker, Position(ticker)).net_e2:
                 self._met[life.host.name].add(ticker)
+            else:
+                self.counts["positions told otherwise"] += 1
 
     def on_start(self, life: "Life") -> None:
         """A new process asks the exchange before it writes; what the old one did not know is not its business."""

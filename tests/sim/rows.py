@@ -1,6 +1,7 @@
 """What the tests of the fault catalogue's rows have in common: quotes asked for and withdrawn, and what became of orders."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from fnmatch import fnmatchcase
 
 from dora_bot.events import HaltsChanged
@@ -9,7 +10,7 @@ from dora_bot.models import Side
 from dora_bot.paper.specs import OrderRequest, OrderStatus, OrderView
 from tests.sim.client import Flight
 from tests.sim.scene import Scene
-from tests.sim.stores import SHARDS, TICKERS, market_item
+from tests.sim.stores import QUOTE, SHARDS, TICKERS, market_item
 from tests.sim.tables import PREFIX
 from tests.sim.venue import BOT, HOUSE
 
@@ -34,6 +35,10 @@ def orders(world: Scene, ticker: str = "") -> dict[str, OrderView]:
 def order(world: Scene, ticker: str, side: Side) -> OrderView:
     (found,) = [one for one in orders(world, ticker).values() if one.side is side]
     return found
+
+
+def bids_e2(world: Scene, ticker: str) -> int:
+    return sum(one.remaining_e2 for one in orders(world, ticker).values() if one.side is Side.BID)
 
 
 def net_e2(world: Scene, ticker: str) -> int:
@@ -117,10 +122,33 @@ def fill(world: Scene, ticker: str, side: Side, count_e2: int) -> None:
     world.venue.step(lambda now: world.venue.engine.fill_order(order_id, count_e2, now))
 
 
+def flat_below_a_cap(world: Scene, ticker: str) -> None:
+    """Nothing is held, and both sides rest in full; one contract more on the bid would break the cap."""
+    while held := net_e2(world, ticker):
+        fill(world, ticker, Side.ASK if held > 0 else Side.BID, min(abs(held), 100))
+        wait(world, 3_000)
+    withdraw(world, ticker)
+    until(world, f"{ticker} withdrawn", lambda: not orders(world, ticker), 10_000)
+    configure(world, ticker, max_inventory_yes=Decimal(QUOTE))
+    both_sides(world, ticker)
+    assert bids_e2(world, ticker) == QUOTE * 100
+
+
 def halt(world: Scene) -> HaltsChanged:
     """A person halts everything."""
     host = world.trading.host
     return host.latch.latch("a drill", "operator", "", host.operator_now())
+
+
+def held_e2(world: Scene, ticker: str) -> int:
+    """What the bot believes to hold."""
+    state = world.trading.state
+    assert state is not None
+    return state.positions[ticker].net_e2 if ticker in state.positions else 0
+
+
+def both_sides(world: Scene, ticker: str) -> None:
+    until(world, f"both sides of {ticker}", lambda: len(orders(world, ticker)) == 2, 20_000)
 
 
 def wait(world: Scene, ms: int) -> None:

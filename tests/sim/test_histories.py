@@ -4,22 +4,22 @@ Nothing else fails in it, so what is shown is that row's. The judge holds every 
 fault has struck as often as it should, every market is quoted again, and the ledger is the exchange's.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from dora_bot.models import Side
+from tests.sim import rows
+from tests.sim.client import Flight
+from tests.sim.rows import ALWAYS, QUOTING_MS, STILL_MS, A, B
 from tests.sim.scene import Scene
-
-QUOTING_MS = 20_000
-"""By then a bot that was started has its quotes in every market."""
 
 PATIENCE_MS = 400_000
 """Until then the fault has found its places: cancels are rare where nothing fails."""
 
 AGAIN_MS = 90_000
 """What froze or halted nothing is quoted again by then, absence of a create (30 s) and cool-downs (60 s) included."""
-
-STILL_MS = 30_000
 
 Script = tuple[tuple[str, str, int], ...]
 
@@ -128,3 +128,73 @@ def test_a_row_of_the_catalogue_breaks_no_invariant_and_is_recovered_from(
         assert world.judge.violations == []
     finally:
         world.close()
+
+
+# ── the two that plausible code fails ───────────────────────────────────────────────────────────
+
+
+@pytest.mark.fault("F17")
+def test_h1_a_cancel_answered_404_whose_fill_nobody_sees_is_not_replaced_above_the_cap(
+    scene: Callable[..., Scene],
+) -> None:
+    """Guard: 404 on a cancel does not say that nothing was filled (`_item_error` in kalshi_outcomes)."""
+    world = scene()
+    rows.still(world)
+    rows.flat_below_a_cap(world, B)
+    rows.strike(
+        world,
+        ("eng/cancel/*.0", "fill_all", 1),
+        ("fill/*", "delay", ALWAYS), ("user_orders/*", "delay", ALWAYS), ("lag/*", "stale", ALWAYS),
+    )  # fmt: skip
+    narrower = rows.narrow(world, B)
+    rows.until(world, "the fill", lambda: rows.hits(world, "eng/cancel/*/fill_all"), 2_000, 10)
+    rows.until(world, "both gone", lambda: not rows.orders(world, B), 3_000, 10)
+    rows.widen(world, B, narrower)
+    held = rows.net_e2(world, B)
+    assert held == 1_000
+    asked_ms = world.kernel.now_ms
+    while rows.held_e2(world, B) != held:
+        assert rows.bids_e2(world, B) == 0, "the replacement breaks the cap"
+        assert world.kernel.now_ms - asked_ms < 15_000, "the fill was never booked"
+        rows.wait(world, 20)
+    assert world.kernel.now_ms - asked_ms > 1_000, "the fill was seen at once"
+    assert [one.code for one in world.told].count("not_found") >= 1
+    rows.settle(world)
+
+
+@pytest.mark.fault("F17")
+def test_h2_a_fill_older_than_the_read_that_ended_its_order_does_not_revive_it(
+    scene: Callable[..., Scene],
+) -> None:
+    """Guard: a finished order stays finished (`OrderStore.fill`)."""
+    world = scene()
+    rows.still(world)
+    rows.both_sides(world, A)
+    bid = rows.order(world, A, Side.BID)
+    before = rows.net_e2(world, A)
+    rows.strike(
+        world,
+        ("fill/*", "delay", ALWAYS), ("user_orders/*", "drop", ALWAYS), ("omit/*", "hidden", ALWAYS),
+    )  # fmt: skip
+    rows.fill(world, A, Side.BID, bid.remaining_e2)
+    state = world.trading.state
+    assert state is not None
+
+    def known_to_be_over() -> bool:
+        order = state.orders.find(bid.client_order_id, "")
+        return order is not None and not order.live
+
+    rows.until(world, "a read without it", known_to_be_over, 8_000)
+    over_ms = world.kernel.now_ms
+    assert rows.held_e2(world, A) == before, "the fill came first"
+    rows.until(world, "the fill", lambda: rows.held_e2(world, A) == before + bid.remaining_e2, 10_000)
+    while world.kernel.now_ms < over_ms + 20_000:
+        assert known_to_be_over()
+        rows.wait(world, 100)
+    assert [one for one in world.sent if one.sent_ms > over_ms and names(one, bid.client_order_id)] == []
+    world.quotes_within(20_000)
+    rows.settle(world)
+
+
+def names(flight: Flight, client_order_id: str) -> bool:
+    return client_order_id in {action.client_order_id for action in flight.actions}

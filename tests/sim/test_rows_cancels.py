@@ -4,13 +4,12 @@ A quote is withdrawn by its config item. Each test was seen to fail with the gua
 """
 
 from collections.abc import Callable
-from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 
 from dora_bot.kill import EVERYTHING, Sweeper
-from dora_bot.models import OutcomeKind, Side
+from dora_bot.models import OutcomeKind
 from tests.sim import rows
 from tests.sim.rows import ALWAYS, A, B
 from tests.sim.scene import Scene
@@ -196,14 +195,7 @@ def test_what_a_cancel_did_not_take_away_counts_as_filled_until_fills_are_read(s
     world = scene()
     rows.still(world)
     resting(world, B)
-    while held := rows.net_e2(world, B):
-        rows.fill(world, B, Side.ASK if held > 0 else Side.BID, min(abs(held), 100))
-        rows.wait(world, 3_000)
-    rows.withdraw(world, B)
-    withdrawn(world, B)
-    rows.configure(world, B, max_inventory_yes=Decimal(10))
-    rows.until(world, "new quotes", lambda: len(rows.orders(world, B)) == 2, 20_000)
-    assert bids_e2(world, B) == 1_000, "one contract more would break the cap"
+    rows.flat_below_a_cap(world, B)
     rows.strike(
         world,
         ("eng/cancel/*.0", "fill_first", 1),
@@ -217,23 +209,12 @@ def test_what_a_cancel_did_not_take_away_counts_as_filled_until_fills_are_read(s
     rows.widen(world, B, narrower)
     rows.until(world, "a new ask", lambda: rows.orders(world, B), 3_000)
     rows.wait(world, 1_500)
-    assert held_e2(world, B) == 0, "the bot knows of no fill"
-    assert bids_e2(world, B) <= 1_000 - filled
-    rows.until(world, "the fill booked", lambda: held_e2(world, B) == filled, 20_000)
-    rows.until(world, "a smaller bid", lambda: bids_e2(world, B), 5_000)
-    assert bids_e2(world, B) <= 1_000 - filled
+    assert rows.held_e2(world, B) == 0, "the bot knows of no fill"
+    assert rows.bids_e2(world, B) <= 1_000 - filled
+    rows.until(world, "the fill booked", lambda: rows.held_e2(world, B) == filled, 20_000)
+    rows.until(world, "a smaller bid", lambda: rows.bids_e2(world, B), 5_000)
+    assert rows.bids_e2(world, B) <= 1_000 - filled
     rows.settle(world)
-
-
-def bids_e2(world: Scene, ticker: str) -> int:
-    return sum(one.remaining_e2 for one in rows.orders(world, ticker).values() if one.side is Side.BID)
-
-
-def held_e2(world: Scene, ticker: str) -> int:
-    """What the bot believes to hold."""
-    state = world.trading.state
-    assert state is not None
-    return state.positions[ticker].net_e2
 
 
 @pytest.mark.fault("F26")

@@ -5,13 +5,14 @@ from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
+from dora_bot.kalshi_listings import Schedule
 from dora_bot.models import FeeTerms, PriceGrid, Side, TimeInForce
 from dora_bot.paper.engine import Exchange
-from dora_bot.paper.events import EngineEvent
+from dora_bot.paper.events import EngineEvent, FillMade, OrderChanged
 from dora_bot.paper.grids import GRIDS, LINEAR_CENT
 from dora_bot.paper.profiles import Profile
 from dora_bot.paper.replica import AccountData, Replica
-from dora_bot.paper.specs import EventSpec, MarketSpec, OrderRequest, Refused, SeriesSpec
+from dora_bot.paper.specs import EventSpec, MarketSpec, OrderRequest, OrderView, Refused, SeriesSpec
 from tests.sim import wire
 from tests.sim.faults import Faults
 from tests.sim.front import Front
@@ -57,6 +58,10 @@ class Venue:
         self.engine = Exchange(faults.seed)
         self.front = Front(faults)
         self._grids: dict[str, list[tuple[int, PriceGrid]]] = {}
+        self.schedule = Schedule((), ())
+        self.unexpected: set[int] = set()
+        """Numbers of fills that nobody could expect."""
+        self._posing: tuple[str, str] | None = None
         self.watchers: list[Callable[[list[EngineEvent]], None]] = []
         self.refusing: set[str] = set()
         """Markets in which every order of the bot is refused."""
@@ -93,11 +98,36 @@ class Venue:
 
     def publish(self) -> None:
         events = self.engine.drain_events()
+        if self._posing:
+            events = self._posed(events)
         if events:
             self._replica.record(events, self.engine.now_ms)
             self.exchange.publish(events)
             for watcher in self.watchers:
                 watcher(events)
+
+    def fill_late(self, order: OrderView, count_e2: int) -> None:
+        """The exchange books a trade on an order that has long ended. Of a market in which no order of ours rests."""
+        self._posing = (order.order_id, order.client_order_id)
+        limit = 9_900 if order.side is Side.BID else 100
+        force = TimeInForce.IOC
+        trade = OrderRequest(order.ticker, order.side, limit, count_e2, time_in_force=force)
+        self.step(lambda now: self.engine.create(BOT, trade, now))
+        self._posing = None
+
+    def _posed(self, events: list[EngineEvent]) -> list[EngineEvent]:
+        """What another order of ours did, told as if the one that ended had done it."""
+        assert self._posing is not None
+        order_id, client_order_id = self._posing
+        found: list[EngineEvent] = []
+        for event in events:
+            if isinstance(event, FillMade) and event.account == BOT:
+                self.unexpected.add(event.n)
+                posed = event.fill._replace(order_id=order_id, client_order_id=client_order_id)
+                found.append(event._replace(fill=posed))
+            elif not (isinstance(event, OrderChanged) and event.account == BOT):
+                found.append(event)
+        return found
 
     def grids(self, ticker: str) -> list[PriceGrid]:
         """The market's grid, and the one before it for as long as nobody need have heard of the change."""

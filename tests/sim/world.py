@@ -258,18 +258,23 @@ class World:
         self._in(OPERATOR_MS, self._operate)
         if self.kernel.now_ms > STUCK_MS + 10 * 500 * self._target:
             self.judge.broken("L03", f"{self.ticks} ticks in {self.kernel.now_ms} ms")
-        now = self.hosts[0].operator_now()
-        if any(host.latch.halts for host in self.hosts):
-            for host in self.hosts:
-                told = [f"{halt.halt_id}: {halt.reason}" for halt in host.latch.halts.values()]
-                self.judge.note("operator", f"resumes {told} on {host.name}")
-                host.latch.resume_all(now)
-            db = SimDynamo(TableClient(self.tables, lambda _, act: act(), lambda: self.kernel.now_ms))
-            StateStore(db).set_halts(())
+        self.resume()
         for life in self.lives:
             if life.dead_thread:
                 self.judge.note("operator", f"restarts {life.host.name}: {life.dead_thread} died")
                 self.kernel.kill(life.process)
+
+    def resume(self) -> None:
+        """A person lifts every halt by its id."""
+        now = self.hosts[0].operator_now()
+        if not any(host.latch.halts for host in self.hosts):
+            return
+        for host in self.hosts:
+            told = [f"{halt.halt_id}: {halt.reason}" for halt in host.latch.halts.values()]
+            self.judge.note("operator", f"resumes {told} on {host.name}")
+            host.latch.resume_all(now)
+        db = SimDynamo(TableClient(self.tables, lambda _, act: act(), lambda: self.kernel.now_ms))
+        StateStore(db).set_halts(())
 
     def _ask_to_stop(self) -> None:
         """Now and then the system asks a process to end, as at every deployment."""
