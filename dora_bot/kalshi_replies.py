@@ -141,12 +141,17 @@ class _Positions(msgspec.Struct):
     cursor: str | None = None
 
 
+_CENT_E6 = 10_000
+
+
 class _Settlement(msgspec.Struct):
     ticker: str
     market_result: str
     settled_time: str
+    revenue: values.Whole
+    yes_count_fp: str
+    no_count_fp: str
     value: int | None = None
-    fee_cost: str = "0"
 
 
 class _Settlements(msgspec.Struct):
@@ -263,11 +268,14 @@ def _settlement(item: _Settlement) -> Settlement:
     value_e4 = fixed if item.value is None or fixed is not None else item.value * 100
     if value_e4 is None or not 0 <= value_e4 <= ONE_E4:
         raise WireError(f"settlements[].value: {item.value!r:.40} cents a contract")
+    yes_e2 = values.count(item.yes_count_fp, "settlements[].yes_count_fp")
+    no_e2 = values.count(item.no_count_fp, "settlements[].no_count_fp")
     return Settlement(
         values.ticker(item.ticker, "settlements[].ticker"),
         value_e4,
         values.time_ms(item.settled_time, "settlements[].settled_time"),
-        values.money(item.fee_cost, "settlements[].fee_cost"),
+        # Its ``fee_cost`` are the fees of the trades, which the fills have charged. What settling cost is what was not paid.
+        value_e4 * yes_e2 + (ONE_E4 - value_e4) * no_e2 - item.revenue * _CENT_E6,
     )
 
 

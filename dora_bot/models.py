@@ -190,7 +190,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """A market paid out: YES holders got ``value_e4`` a contract, NO holders the rest of the dollar."""
+    """A market paid out: YES holders got ``value_e4`` a contract, NO holders the rest of the dollar, less ``fee_e6``."""
 
     ticker: str
     value_e4: int

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal
 
 from dora_bot.models import FeeTerms, MarketStatus, PriceGrid
+from dora_bot.paper.accounts import Holding
 from dora_bot.paper.events import EventCreated, EventFeeUpdated, LifecycleKind
 from dora_bot.paper.market import MarketState
 from dora_bot.paper.matching import Matching
@@ -164,7 +165,7 @@ class Lifecycle:
             for (ticker, _), holding in list(account.holdings.items()):
                 if ticker != market.spec.ticker or holding.net_e2 == 0:
                     continue
-                row = self._settlement(market, holding.net_e2, holding.cost_e6, holding.subaccount, value)
+                row = self._settlement(market, holding, value)
                 fee = 0 if account.house else row.fee_e6
                 holding.pay_out(row.revenue_e6, fee, state.now_ms)
                 if not account.house:
@@ -175,28 +176,27 @@ class Lifecycle:
         market.settled_ms = state.now_ms
         state.announce(market, LifecycleKind.SETTLED, LifecycleDetail(settled_ms=state.now_ms))
 
-    def _settlement(
-        self, market: MarketState, net_e2: int, cost_e6: int, subaccount: int, value_e4: int
-    ) -> SettlementView:
+    def _settlement(self, market: MarketState, holding: Holding, value_e4: int) -> SettlementView:
         """Only the net position pays; scalar payouts are rounded down to cents, the rest is their fee."""
         spec = market.spec
-        is_yes = net_e2 > 0
-        count = abs(net_e2)
+        is_yes = holding.net_e2 > 0
+        count = abs(holding.net_e2)
         revenue = (value_e4 if is_yes else ONE_E4 - value_e4) * count
         return SettlementView(
             ticker=spec.ticker,
             event_ticker=spec.event_ticker,
-            subaccount=subaccount,
+            subaccount=holding.subaccount,
             exchange_index=spec.exchange_index,
             result=market.result,
             value_e4=value_e4,
             yes_count_e2=count if is_yes else 0,
-            yes_cost_e6=cost_e6 if is_yes else 0,
+            yes_cost_e6=holding.cost_e6 if is_yes else 0,
             no_count_e2=0 if is_yes else count,
-            no_cost_e6=0 if is_yes else cost_e6,
+            no_cost_e6=0 if is_yes else holding.cost_e6,
             revenue_e6=revenue,
             fee_e6=revenue % CENT_E6,
             time_ms=self._state.now_ms,
+            traded_fee_e6=holding.fees_e6,
         )
 
     # ── pauses ──────────────────────────────────────────────────────────────────────────────────

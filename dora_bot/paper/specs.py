@@ -283,7 +283,10 @@ class PositionView(NamedTuple):
 
 
 class SettlementView(NamedTuple):
-    """A paid-out position. Counts and costs are of the net holding, so one leg is 0."""
+    """A paid-out position. Counts and costs are of the net holding, so one leg is 0.
+
+    ``fee_e6`` is what rounding keeps of the payout, ``traded_fee_e6`` what the market's trades had cost before.
+    """
 
     ticker: str
     event_ticker: str
@@ -298,6 +301,7 @@ class SettlementView(NamedTuple):
     revenue_e6: int
     fee_e6: int
     time_ms: int
+    traded_fee_e6: int
 
 
 class TradeView(NamedTuple):

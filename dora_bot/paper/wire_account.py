@@ -155,7 +155,7 @@ def settlement_body(settlement: SettlementView) -> Json:
         "no_total_cost_dollars": money_text(settlement.no_cost_e6),
         "revenue": settlement.revenue_e6 // 10_000,
         "settled_time": rfc3339(settlement.time_ms),
-        "fee_cost": money_text(settlement.fee_e6),
+        "fee_cost": money_text(settlement.traded_fee_e6 + settlement.fee_e6),
         "value": settlement.value_e4 // 100,
     }
 

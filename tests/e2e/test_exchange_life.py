@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dora_bot.models import Side, TimeInForce
+from dora_bot.models import FeeTerms, Side, TimeInForce
 from dora_bot.paper.admin_actions import OPERATOR, TRADER
 from dora_bot.paper.specs import OrderRequest, OrderStatus
 from dora_bot.paper.testing import StaticMarket
@@ -15,12 +15,14 @@ from tests.e2e.rig import Rig, resting
 pytestmark = pytest.mark.process
 
 ENDS, CLOSES, PAUSES, OPEN = (f"KXLIFE-26NOV20-{name}" for name in ("ENDS", "CLOSES", "PAUSES", "OPEN"))
+MENDED = "KXMEND-26NOV20-A"
 FOREIGN = "somebody-elses-1"
 
 
 @pytest.fixture(scope="module")
 def rig(make_rig: MakeRig) -> Rig:
-    rig = make_rig([StaticMarket(t) for t in (ENDS, CLOSES, PAUSES, OPEN)])
+    charged = StaticMarket(MENDED, fees=FeeTerms("quadratic_with_maker_fees"))
+    rig = make_rig([charged, *(StaticMarket(t) for t in (ENDS, CLOSES, PAUSES, OPEN))])
     rig.configure()
     rig.start()
     rig.quoting()
@@ -52,6 +54,40 @@ def test_a_market_determined_while_we_hold_it_is_left_and_its_settlement_booked(
     assert not [e for e in posts if ENDS in e["body"]]
     rig.until("the row in DynamoDB", lambda _: len(trade_log(rig, ENDS, "settled")) == 1, 5.0)
     assert trade_log(rig, ENDS, "settled")[0]["price"] == 1
+
+
+def test_a_result_that_is_disputed_and_amended_pays_once_and_what_it_came_to(rig: Rig) -> None:
+    """YES first, 55 cents in the end: 2.5 contracts come to 1.375 dollars, of which 1.37 are paid."""
+
+    def sell_to_our_bid(venue: Venue) -> int:
+        (bid,) = [o for o in resting(venue, MENDED) if o.side is Side.BID]
+        return venue.engine.fill_order(bid.order_id, 250, venue.now_ms())
+
+    def differences() -> tuple[float, float]:
+        cash = rig.until_status("cash", lambda s: s["cash"]["difference"] != "", 20.0)["cash"]
+        return float(cash["difference"]), float(cash["unexplained_pnl"])
+
+    assert rig.run(sell_to_our_bid) == 250
+    rig.until_status("the position", lambda s: s["positions"].get(MENDED, {}).get("net") == "2.50", 5.0)
+    for step in (
+        lambda v: v.engine.determine(MENDED, "yes", v.now_ms()),
+        lambda v: v.engine.dispute(MENDED, v.now_ms()),
+        lambda v: v.engine.amend_result(MENDED, "scalar", v.now_ms(), value_e4=5_500),
+    ):
+        rig.run(step)
+        reads = rig.status()["counts"]["risk_reads"]
+        rig.until_status("two reads", lambda s, n=reads: s["counts"]["risk_reads"] >= n + 2, 20.0)  # type: ignore[misc]  # a default binds the loop's value
+        assert (position(rig, MENDED), rig.status()["halts"]) == ("2.50", [])
+        assert not rig.run(lambda v: resting(v, MENDED))
+    rig.run(lambda v: v.engine.settle(MENDED, v.now_ms()))
+    rig.run(lambda v: v.replica.record_money(v.now_ms()))
+    rig.until_status("the settlement booked", lambda s: MENDED not in s["positions"], 12.0)
+    rig.until("the row in DynamoDB", lambda _: len(trade_log(rig, MENDED, "settled")) == 1, 5.0)
+    (row,) = trade_log(rig, MENDED, "settled")
+    assert (float(row["price"]), float(row["size"]), float(row["fee"])) == (0.55, 2.5, 0.005)
+    assert rig.run(lambda v: v.engine.settlements(TRADER)[-1].traded_fee_e6) > 0
+    assert differences() == (0.0, 0.0)
+    assert rig.status()["halts"] == []
 
 
 def test_no_quote_of_ours_reaches_the_close(rig: Rig) -> None:

@@ -116,7 +116,17 @@ REPLIES: tuple[dict[str, Any], ...] = (
     {"fills": [{**FILL, "fee_cost": "0.01", "created_time": WHEN}], "cursor": ""},
     {"market_positions": [{"ticker": T, "position_fp": "1.00", "fees_paid_dollars": "0.01"}], "cursor": ""},
     {
-        "settlements": [{"ticker": T, "market_result": "yes", "settled_time": WHEN, "value": 100}],
+        "settlements": [
+            {
+                "ticker": T,
+                "market_result": "yes",
+                "settled_time": WHEN,
+                "value": 100,
+                "revenue": 300,
+                "yes_count_fp": "3.00",
+                "no_count_fp": "0.00",
+            }
+        ],
         "cursor": "",
     },
     {"balance_dollars": "9.00", "balance_breakdown": [{"exchange_index": 0, "balance": "9.00"}]},

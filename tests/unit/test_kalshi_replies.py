@@ -226,6 +226,8 @@ def test_every_recorded_production_fill_and_settlement_is_read() -> None:
     settled, _ = replies.settlements(dumped(payload))
     assert len(settled) == len(payload["settlements"])
     assert all(s.value_e4 in (0, 10_000) for s in settled)
+    # Their fee_cost is what their trades had cost, and was charged with the fills.
+    assert [s.fee_e6 for s in settled] == [0] * len(settled)
 
 
 @needs_recordings
@@ -361,11 +363,19 @@ def test_a_settlement_pays_what_the_result_says() -> None:
         "settled_time": "2026-08-17T14:00:00Z",
         "fee_cost": "0.026900",
         "value": None,
+        "revenue": 250,
+        "yes_count_fp": "2.50",
+        "no_count_fp": "0.00",
     }
-    rows = [base | {"market_result": r, "value": v} for r, v in [("yes", None), ("no", 0), ("scalar", 37)]]
+    rows = [
+        base | {"market_result": r, "value": v, "revenue": paid}
+        for r, v, paid in [("yes", None, 250), ("no", 0, 0), ("scalar", 37, 92)]
+    ]
     paid, _ = replies.settlements(dumped({"settlements": rows, "cursor": ""}))
-    yes = Settlement("KXT-A", 10_000, 1_786_975_200_000, 26_900)
-    assert paid == [yes, replace(yes, value_e4=0), replace(yes, value_e4=3_700)]
+    yes = Settlement("KXT-A", 10_000, 1_786_975_200_000)
+    assert paid == [yes, replace(yes, value_e4=0), replace(yes, value_e4=3_700, fee_e6=5_000)]
+    short = base | {"market_result": "no", "yes_count_fp": "0.00", "no_count_fp": "10.00", "revenue": 1_000}
+    assert replies.settlements(dumped({"settlements": [short]}))[0] == [replace(yes, value_e4=0)]
     for damaged in ({"market_result": "scalar"}, {"market_result": "scalar", "value": 101}):
         with pytest.raises(WireError, match="value"):
             replies.settlements(dumped({"settlements": [base | damaged]}))
