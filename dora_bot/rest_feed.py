@@ -1,7 +1,7 @@
 """Market data without the WebSocket: one call for all books and one for the fills, on a thread of its own.
 
 It serves when the setting asks for it and whenever the socket is down. Books read this way carry no sequence
-number and no time; each read replaces the one before and is proof for five seconds, so that a read which fails
+number and no time; each read replaces the one before and is proof for almost five seconds, so that a read which fails
 costs no quote yet. The pace follows the read budget, so that a hundred markets on the smallest tier are slow
 rather than refused.
 """
@@ -24,8 +24,10 @@ POLL_MS = 500
 """Reads are at least this far apart, whatever the budget allows: a market maker reads, it does not hammer."""
 BACK_OFF_MS = 1_000
 """Pause after a read that failed."""
-PROOF_MS = 5_000
-"""A book that was not read for longer than this is lost, whatever kept the reads from working (FAULTS B02)."""
+PROOF_MS = 4_500
+"""A book that was not read for longer than this is lost, whatever kept the reads from working. A read that begins a
+moment before may hang for two seconds, and the cancels must be out seven after the last one that worked (FAULTS B02).
+"""
 READ_LAG_MS = 1_500
 """How old a REST book may be when it is served."""
 
@@ -52,9 +54,10 @@ class RestFeed:
         """Nothing to do: the next read replaces the books anyway."""
 
     def poll(self, now: Instant) -> list[object]:
-        """Books of up to 100 markets, by turns, and new fills; only what became too old while the budget says wait."""
+        """Books of up to 100 markets, by turns, and new fills; or what became too old meanwhile."""
+        # What is lost is told before anything is read: the next read may hang.
         lost = self._too_old(now)
-        if now.mono_ms < self._due_ms or not self._tickers:
+        if lost or now.mono_ms < self._due_ms or not self._tickers:
             return lost
         self._due_ms = now.mono_ms + max(round(2 * self._cost / self._tokens_per_s * 1000), POLL_MS)
         some = self._next_page()
@@ -64,10 +67,10 @@ class RestFeed:
             # It does not answer: asking it more would only keep the tick from its cancels.
             self._due_ms = now.mono_ms + BACK_OFF_MS
             self._problem = f": {error}"[:200]
-            return lost
+            return []
         self._problem = ""
         self._read_ms |= {book.ticker: now.mono_ms for book in books if isinstance(book, BookSnapshot)}
-        return [*lost, *books, *self._fills()]
+        return [*books, *self._fills()]
 
     def _too_old(self, now: Instant) -> list[object]:
         old = sorted(t for t, read_ms in self._read_ms.items() if now.mono_ms - read_ms > PROOF_MS)

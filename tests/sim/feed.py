@@ -14,6 +14,7 @@ from dora_bot.pulse import Pulse
 from dora_bot.rest_feed import RestFeed
 from tests.sim.faults import Faults
 from tests.sim.kernel import Kernel
+from tests.sim.proof import Proof
 from tests.sim.venue import BOT, Venue
 from tests.sim.wire import SPANS, Socket
 
@@ -52,6 +53,7 @@ class SimFeed:
         self.socket: Socket | None = None
         self.evidence_ms = 0
         """When the line last proved that it lives (virtual)."""
+        self.proof = Proof(kernel.now_ms)
         self._rest = rest
         self._redial = Redial(BACKOFF_S, lambda: faults.share(f"jitter/{self._name}"))
         self._tickers: frozenset[str] = frozenset()
@@ -99,7 +101,12 @@ class SimFeed:
     def poll(self, now: Instant) -> list[object]:
         """As `MarketFeed`: what was read while the line came back is older than its snapshots."""
         found = [] if self.up else self._rest.poll(now)
-        return [e for e in found if not (self.up and isinstance(e, BookSnapshot | BookLost))]
+        if self.up:
+            return [e for e in found if not isinstance(e, BookSnapshot | BookLost)]
+        for event in found:
+            if isinstance(event, BookSnapshot):
+                self.proof.read(event.ticker, self.kernel.now_ms)
+        return found
 
     # ── for the judge ───────────────────────────────────────────────────────────────────────────
 
@@ -132,6 +139,7 @@ class SimFeed:
             self.venue.exchange, BOT, self._name, self._arrived, lambda why: self._down(socket, why)
         )
         self._seen = {}
+        self.proof.opened()
         self.line.opened(self._tickers, self.now())
         self.evidence_ms = self.kernel.now_ms
         self.up = True
@@ -153,6 +161,7 @@ class SimFeed:
         if self.closed or socket is not self.socket or not self.up:
             return
         self.up = False
+        self.proof.lost(self.evidence_ms, self.kernel.now_ms)
         socket.close()
         self.post(FeedDown(why))
         self._again(why)
@@ -186,6 +195,7 @@ class SimFeed:
                 self.post(event)
             if made.sid and made.seq:
                 self._seen[made.sid] = made.seq
+                self.proof.frame(made, socket.marks, self.kernel.now_ms)
         self._after(socket, now)
 
     def _after(self, socket: Socket, now: Instant) -> None:

@@ -31,6 +31,7 @@ from tests.sim.convert import fill_of
 from tests.sim.feed import SimFeed
 from tests.sim.judge_durable import Durable
 from tests.sim.judge_pace import Pace
+from tests.sim.judge_proof import Proofs
 from tests.sim.stores import CAPS, EXPOSURE_CAP, QUOTE, TICKERS
 from tests.sim.tables import Tables
 from tests.sim.venue import BOT, CASH_E6, Venue
@@ -80,6 +81,7 @@ class Judge:
         """Set when the run is over: what ends now was ended by us."""
         self._digest = hashlib.sha256()
         self._resting: dict[str, OrderView] = {}
+        self.proofs = Proofs(self.broken, self._resting)
         self._landed_ms: dict[str, int] = {}
         self._positions = {ticker: Position(ticker) for ticker in TICKERS}
         self._known = dict(self._positions)
@@ -110,9 +112,11 @@ class Judge:
         self.note("send", f"{flight.place} {flight.kind} {[_short(a) for a in flight.actions]}")
         for action in flight.actions:
             if isinstance(action, Cancel):
+                self.proofs.on_cancel(action.client_order_id, self.venue.kernel.now_ms)
                 continue
             self.durable.on_exposure(life, action, self.venue.kernel.now_ms)
             self.pace.on_exposure(life, action, self.venue.kernel.now_ms)
+            self.proofs.on_exposure(life, action)
             if action.ticker not in self._met[life.host.name]:
                 self.broken("I35", f"{_short(action)} before its position was once the exchange's")
             self._check_permission(action, life)
@@ -247,6 +251,7 @@ class Judge:
     def on_outcome(self, outcome: Outcome, life: "Life") -> None:
         action, state = outcome.action, life.state
         self.pace.on_outcome(life, outcome, self.venue.kernel.now_ms)
+        self.proofs.on_outcome(outcome, self.venue.kernel.now_ms)
         order = state.orders.find(action.client_order_id, "") if state else None
         what = type(action).__name__
         self.counts[f"outcome {outcome.kind}"] += 1
@@ -258,6 +263,7 @@ class Judge:
         for event in events:
             if isinstance(event, OrderSeen):
                 told = event.order
+                self.proofs.on_told(told.client_order_id, self.venue.kernel.now_ms)
                 self.note("told", f"{told.client_order_id} {told.status} {told.price_e4} {told.remaining_e2}")
                 order = state.orders.find(event.order.client_order_id, event.order.order_id)
                 name = f"frame {event.order.status} {event.reason}".strip()
@@ -276,6 +282,8 @@ class Judge:
         for fill in read.fills:
             self._tell(fill)
         listed = {o.client_order_id for o in read.orders}
+        for name in listed:
+            self.proofs.on_told(name, self.venue.kernel.now_ms)
         for order in state.orders.live():
             self.pairs[order.state, "listed" if order.client_order_id in listed else "not listed"] += 1
 
@@ -294,6 +302,7 @@ class Judge:
         self._met[life.host.name] = set()
         self.durable.on_start(life)
         self.pace.on_start(life.host.name)
+        self.proofs.on_start()
 
     def on_end(self, life: "Life", why: str) -> None:
         if self.closed:

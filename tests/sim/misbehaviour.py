@@ -122,7 +122,7 @@ class Happenings:
     """Pauses, closes, new rules and other hands on the account, each for some seconds."""
 
     def __init__(self, venue: Venue, note: Callable[[str, str], None], begun: Callable[[], bool]) -> None:
-        """``begun``: whether the bot has ticked yet. What another hand did before is no part of its first day."""
+        """``begun``: whether an order of the bot was taken yet. What another hand did before is no part of its first day."""
         self._venue = venue
         self._begun = begun
         self._note = note

@@ -37,6 +37,7 @@ FLOORS = {
     "calm spells": 200,
     "ledgers compared": 200,
     "books compared": 100_000,
+    "own sizes compared": 15_000,
 }
 """At least so many per 1e6 ticks of the whole sweep: an empty or frozen run proves nothing."""
 

@@ -31,6 +31,7 @@ MEASURE_MS = 60_000
 STILL_MS = 25_000
 QUOTED_SHARE = 0.9
 OPERATOR_MS = 20_000
+LOOK_MS = 1_000
 STUCK_MS = 600_000
 TERM_MS = 30_000
 PAUSE_MS = 40_000
@@ -47,6 +48,7 @@ ACTORS = ("twin", *(f"flow {ticker}" for ticker in TICKERS))
 """What may be left out of a world to make a failure smaller."""
 
 BOOK_CHECK_TICKS = 7
+SWEEPING = frozenset({"kill.delete", "kill.put", "cancel_all"})
 EXPOSING = frozenset({"create", "amend"})
 
 
@@ -103,7 +105,9 @@ class World:
         self._trading = [flow for flow in self.venue.flows if flow.running]
         self.judge = Judge(self.venue, self.tables, self.hosts, self.flights)
         self.venue.watchers.append(self.judge.on_events)
-        self.happenings = Happenings(self.venue, self.judge.note, lambda: self.ticks > 0)
+        self.happenings = Happenings(
+            self.venue, self.judge.note, lambda: bool(self.judge.counts["outcome accepted"])
+        )
         self.ticks = 0
         self.calls = 0
         self.problems: Counter[str] = Counter()
@@ -115,6 +119,7 @@ class World:
         self.kernel.at(ROUGH_MS, self._calm)
         self.kernel.at(OPERATOR_MS, self._operate)
         self.kernel.at(TERM_MS, self._ask_to_stop)
+        self.kernel.at(LOOK_MS, self._look)
         for host in self.hosts:
             self.kernel.at(0, host.start)
 
@@ -131,6 +136,7 @@ class World:
             self.kernel.run(lambda: not self.lives)
         if not self.faults.hits and self.venue.front.overdrawn:
             self.judge.broken("I30", f"{self.venue.front.overdrawn} writes were more than the bucket holds")
+        self.judge.counts["own sizes compared"] = self.judge.proofs.sizes
         self.judge.counts["halts"] = sum(len(host.latch.raised) for host in self.hosts)
         self.judge.counts["resumes"] = sum(host.latch.resumed for host in self.hosts)
         return self._result()
@@ -171,6 +177,8 @@ class World:
         if life is None or life.process.dead:
             raise Killed
         self.calls += 1
+        if name in SWEEPING:
+            self.judge.proofs.on_sweep(self.kernel.now_ms)
         if self.faults.strike(f"kill/{name}={self.calls}", ("process",), KILL_WEIGHT):
             self.judge.note("kill", f"{host.name} {name}")
             self.kernel.kill(life.process)
@@ -200,7 +208,7 @@ class World:
     def on_end(self, life: Life, why: str) -> None:
         self.judge.on_end(life, why)
 
-    def on_tick(self, life: Life, _report: TickReport) -> None:
+    def on_tick(self, life: Life, report: TickReport) -> None:
         if life.process.dead:
             raise Killed
         state, feed = life.state, life.feed
@@ -210,6 +218,8 @@ class World:
         self.judge.on_tick(state)
         if self.ticks % BOOK_CHECK_TICKS == 0 and life.inbox.empty:
             self.judge.check_book(state, feed)
+            if not self.faults.armed or not self.faults.rate:
+                self.judge.proofs.check_own_size(life, report.view, self.venue.now_ms)
         if self.over:
             self.kernel.look()
         if self._measuring:
@@ -250,6 +260,13 @@ class World:
         self.faults.armed = True
         self.judge.note("phase", "rough")
         self._in(ROUGH_MS, self._calm)
+
+    def _look(self) -> None:
+        """What must hold also while no tick ends."""
+        self._in(LOOK_MS, self._look)
+        for life in self.lives:
+            if life.ticking:
+                self.judge.proofs.check_stale(life, self.kernel.now_ms)
 
     # ── people ──────────────────────────────────────────────────────────────────────────────────
 
