@@ -18,7 +18,7 @@ part() { # part NAME COMMAND…
 }
 
 part "simulation" make sim TICKS="${TICKS:-1000000}" SEED="${SEED:-1}"
-part "faults" make faults
+part "faults" make faults ARGS="-m 'nightly or not nightly'"
 part "mutants" make mutants ARGS=--record
 part "random mutants" make mutants-random ARGS=--record
 part "fuzzing" make fuzz SECONDS="${FUZZ_S:-60}"

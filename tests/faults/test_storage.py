@@ -44,12 +44,8 @@ def quoting(rig: Rig, case: Case, **environ: str) -> None:
 # ── the database ────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.fault("F53")
-@pytest.mark.parametrize("how", DARK_S)
-def test_a_database_that_fails_stops_quotes_at_the_leases_end_and_loses_nothing(
-    case: Case, rig: Rig, how: str
-) -> None:
-    """Guard: `ExposureGate.no_quotes` asks for the lease's margin; the journal keeps what the tables refuse."""
+def assert_it_outlives(case: Case, rig: Rig, how: str, seconds: float) -> None:
+    """The database fails for so long: quotes stop when the lease's margin ends, nothing is lost, and all comes back."""
     with FaultyProxy(rig.environ["AWS_ENDPOINT_URL"]) as proxy:
         quoting(rig, case, AWS_ENDPOINT_URL=proxy.url)
         before = rig.until_status("ticks", lambda s: s["counts"]["ticks"] > 5, 10.0)
@@ -61,7 +57,7 @@ def test_a_database_that_fails_stops_quotes_at_the_leases_end_and_loses_nothing(
         rig.withdrawn(seconds=TERM_S + 2)
         status = rig.until_status("a pause", lambda s: s["posture"] == "PAUSED", 5.0)
         assert status["halts"] == []
-        while time.monotonic() < dark + DARK_S[how]:
+        while time.monotonic() < dark + seconds:
             assert not rig.run(resting)
             assert rig.bot.alive, rig.bot.last_words()
             time.sleep(0.1)
@@ -75,6 +71,24 @@ def test_a_database_that_fails_stops_quotes_at_the_leases_end_and_loses_nothing(
         case.measured("F53 back", time.monotonic() - back)
         assert rig.status()["halts"] == []
         assert rig.bot.stop(seconds=40.0) == 0
+
+
+@pytest.mark.fault("F53")
+@pytest.mark.parametrize("how", DARK_S)
+def test_a_database_that_fails_stops_quotes_at_the_leases_end_and_loses_nothing(
+    case: Case, rig: Rig, how: str
+) -> None:
+    """Guard: `ExposureGate.no_quotes` asks for the lease's margin; the journal keeps what the tables refuse."""
+    assert_it_outlives(case, rig, how, DARK_S[how])
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(500)
+@pytest.mark.fault("F53")
+@pytest.mark.parametrize("how", DARK_S)
+def test_a_database_that_fails_for_five_minutes_is_outlived(case: Case, rig: Rig, how: str) -> None:
+    """Guard: as above."""
+    assert_it_outlives(case, rig, how, 300.0)
 
 
 @pytest.mark.fault("F53")
