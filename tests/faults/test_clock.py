@@ -8,10 +8,13 @@ from dora_bot.paper.testing import StaticMarket
 from tests.e2e.conftest import MakeRig
 from tests.e2e.rig import Rig, resting
 from tests.faults.case import Case
+from tests.faults.predicates import lives_s
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
 A, B = "KXCLOCK-26NOV20-A", "KXCLOCK-26NOV20-B"
+LIFE_S = 30.0
+"""Of an order where four are to be renewed with a fifth of Basic's tokens."""
 
 
 @pytest.fixture
@@ -31,13 +34,18 @@ def quoted(rig: Rig, case: Case) -> None:
 
 @pytest.mark.fault("F65")
 def test_a_clock_that_steps_within_the_window_or_drifts_is_followed(case: Case, rig: Rig) -> None:
-    """Guard: every reply's Date moves the estimate; without it signatures and expiries would be off."""
+    """Guard: every reply's Date moves the estimate (`SystemClock.observe`); without it orders would end early."""
     step = case.arm("clock.step", {}, {"ms": 5_000})
     case.until_hit(step, 5.0)
     drift = case.arm("clock.rate", {}, {"rate": 1 + 2 / 60})
     case.until_hit(drift, 5.0)
-    time.sleep(40)
+    time.sleep(5)
+    mark = rig.run(lambda v: v.journal.last)
+    time.sleep(35)
     assert rig.status()["halts"] == []
+    lives = list(lives_s(case.history(mark)))
+    case.held("orders were renewed", lives)
+    assert min(lives) > LIFE_S - 2, "the exchange is 5 to 6 s ahead: orders would end so much earlier"
     rig.quoting(seconds=15.0)
     assert rig.bot.stop() == 0
 

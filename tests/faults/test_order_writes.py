@@ -250,7 +250,9 @@ def test_items_of_a_batch_are_matched_by_id_and_a_missing_one_is_unknown(case: C
 
 @pytest.mark.fault("F13")
 def test_every_item_of_a_batch_cut_in_half_is_unknown(case: Case, rig: Rig) -> None:
-    """Guard: no second create while one's fate is unknown (`check_market_open` in risk_manager, and `_on_hold`)."""
+    """Guards: no write while one's fate is unknown (`_on_hold`), no create beside a live order (`_side` in order_diff); each
+    alone holds this.
+    """
     half = case.arm("eng.batch_part", CREATE_A, {"n": 1}, ONCE)
     lost = case.arm("http.drop_reply", CREATE_A, APPLIED, ONCE)
     begun = lose_creates(case, rig, lost, A)

@@ -8,8 +8,9 @@ import pytest
 
 from dora_bot.models import Side
 from dora_bot.paper.testing import StaticMarket
+from dora_bot.paper.venue import Venue
 from tests.e2e.conftest import MakeRig
-from tests.e2e.rig import Rig, resting
+from tests.e2e.rig import Rig, resting, until
 from tests.faults.case import Case
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
@@ -37,6 +38,14 @@ def quoted(rig: Rig, case: Case) -> Iterator[None]:
     rig.end_bots()
     for halt in rig.status().get("halts", []):
         rig.resume(str(halt["halt_id"]))
+
+
+def ids(venue: Venue) -> set[str]:
+    return {order.client_order_id for order in resting(venue)}
+
+
+def told_ids(rig: Rig) -> set[str]:
+    return {str(order["client_order_id"]) for order in rig.status()["open_orders"]}
 
 
 def zero_for(rig: Rig, seconds: float) -> None:
@@ -84,6 +93,8 @@ def test_a_bot_that_was_killed_and_comes_back_takes_its_orders_over(case: Case, 
         "the fill of the dead time", lambda s: s["positions"].get(A, {}).get("net") == "2.00", 30.0
     )
     case.measured("L03 restart", time.monotonic() - begun)
+    rig.until_status("ten orders of its own", lambda s: len(s["open_orders"]) == ORDERS, 30.0)
+    until("the exchange and the bot know the same orders", lambda: rig.run(ids) == told_ids(rig), 5.0)
     rig.bot.process.send_signal(signal.SIGTERM)
     told = time.monotonic()
     rig.withdrawn(seconds=5.0)

@@ -36,6 +36,12 @@ def exposure_writes(history: History) -> list[int]:
     return [r.at_ms for r in history.requests if r.is_exposure]
 
 
+def creates_after(history: History, fault: str, ticker: str) -> list[int]:
+    """When orders of a market were sent once the fault had struck."""
+    struck = next(e["n"] for e in history.entries if e["kind"] == "fault" and e["fault"] == fault)
+    return [r.at_ms for r in history.requests if r.creates and ticker in r.tickers and r.n > struck]
+
+
 def paused_for_a_while(case: Case, rig: Rig, kind: str, seconds: float) -> None:
     """One pause of this kind, begun with nothing of ours at the exchange, so that creates meet it."""
     rig.quoting(seconds=30.0)
@@ -52,8 +58,11 @@ def paused_for_a_while(case: Case, rig: Rig, kind: str, seconds: float) -> None:
     assert exposure_writes(case.history(known)) == []
     probes = [r.at_ms for r in case.history(known).requests if r.path == STATUS]
     assert all(later - earlier >= 9_500 for earlier, later in itertools.pairwise(probes))
-    storm = len(exposure_writes(case.history(mark)))
-    assert storm <= 6, f"{storm} exposure writes into a pause"
+    storm = exposure_writes(case.history(mark))
+    assert len(storm) <= 6, f"{len(storm)} exposure writes into a pause"
+    for ticker in (A, B):
+        tries = creates_after(case.history(mark), kind, ticker)
+        assert all(later - earlier >= 2_950 for earlier, later in itertools.pairwise(tries)), tries
     case.disarm(pause)
     rig.run(lambda v: v.engine.pause("exchange" if "exchange" in kind else "trading", v.now_ms(), on=False))
 

@@ -32,7 +32,7 @@ def quoting(rig: Rig, case: Case, service: Supervisor) -> None:
 @pytest.mark.short
 @pytest.mark.fault("F60", tier="Y")
 def test_a_killed_service_leaves_no_order_and_is_started_again(case: Case, rig: Rig) -> None:
-    """Guard: ExecStopPost of the unit; without it the orders end by their own expiry, after half a minute or more."""
+    """Guard: ExecStopPost of the unit; without it the orders wait for the next life, or for their own expiry."""
     with Supervisor(rig) as service:
         quoting(rig, case, service)
         until("ready", lambda: service.count("ready") == 1, 10.0)
@@ -42,6 +42,7 @@ def test_a_killed_service_leaves_no_order_and_is_started_again(case: Case, rig: 
         killed = time.monotonic()
         rig.withdrawn(seconds=20.0)
         case.measured("B06", time.monotonic() - killed)
+        assert service.count("started") == 1, "the next life would cancel what it does not wish, too"
         until("its clean-up has ended", lambda: service.count("post 0") == 1, 20.0)
         until("a second start", lambda: service.count("started") == 2, 15.0)
         begun = time.monotonic()

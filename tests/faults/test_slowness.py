@@ -165,7 +165,7 @@ def test_ten_minutes_of_calls_of_nearly_two_seconds_are_lived_with(case: Case, r
 
 @pytest.mark.fault("F48")
 def test_writes_that_are_all_too_many_are_tried_in_the_pace_of_the_refill(case: Case, rig: Rig) -> None:
-    """Guard: `WriteBudget.note`: a 429 empties our bucket, too; cancels go all the same, once a second each."""
+    """Guard: a market rests after refusals (COOL_MS and FREEZE_AFTER); without it 168 tries. Cancels go with every beat."""
     case.arm("http.status", {"method": "POST", "path": ORDERS}, TOO_MANY)
     case.arm("http.status", {"method": "DELETE", "path": ORDERS}, TOO_MANY)
     mark = rig.run(lambda v: v.journal.last)

@@ -20,6 +20,7 @@ from tests.e2e.conftest import MakeRig
 from tests.e2e.rig import ROOT, Rig, resting, until
 from tests.fakes.aws import FaultyProxy
 from tests.faults.case import Case
+from tests.faults.supervisor import injected
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240), pytest.mark.usefixtures("nothing_runs_on")]
 
@@ -127,14 +128,20 @@ def test_a_halt_needs_no_database(case: Case, rig: Rig) -> None:
 def test_an_instance_that_slept_through_its_lease_sends_nothing_more(
     case: Case, rig: Rig, tmp_path: Path
 ) -> None:
-    """Guard: the lease's margin on the monotonic clock, asked right before each exposure write."""
-    quoting(rig, case)
+    """Guards: the gate, asked before each exposure write (the lease's margin, the frozen tick), and `Executor._late`; each
+    alone holds this. It is stopped where it has decided to write and has not asked for leave yet.
+    """
+    trigger = rig.folder / "stop"
+    rig.launch(injected("MainThread", "stop", trigger), {})
+    rig.quoting(seconds=60.0)
+    case.held("both sides of both markets rest", len(rig.run(resting)) == 4)
     first = rig.bot
     key_file = tmp_path / "second.pem"
     made = rig.run(lambda v: ACTIONS["add_key"](v, {"path": str(key_file)}, v.now_ms()))
-    stopped = time.monotonic()
-    first.process.send_signal(signal.SIGSTOP)
+    trigger.touch()
+    until("a write decided", trigger.with_suffix(".struck").exists, 20.0)
     case.struck("SIGSTOP")
+    stopped = time.monotonic()
     rig.start(
         DORA_STATE_DIR=str(rig.folder / "second"),
         DORA_KALSHI_KEY_ID=str(made["key_id"]),
