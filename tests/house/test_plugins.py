@@ -69,7 +69,9 @@ def test_a_rule_without_its_reason_is_refused(line: str) -> None:
 STRAY = """
 import subprocess, sys
 def test_it():
-    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)
+    command = [sys.executable, '-c', 'import time; print(flush=True); time.sleep(60)']
+    stray = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
+    stray.stdout.readline()  # before it runs /proc shows neither its command nor its environment
 """
 
 
