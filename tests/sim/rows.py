@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import partial
 
 from dora_bot.events import HaltsChanged
+from dora_bot.halts import HaltFile
 from dora_bot.items import MARKET_CONFIG
 from dora_bot.models import Side
 from dora_bot.paper.specs import OrderRequest, OrderStatus, OrderView
@@ -104,6 +106,14 @@ def still(world: Scene) -> None:
         flow.running = False
 
 
+def remove(world: Scene, ticker: str, side: Side) -> None:
+    """The public takes its orders of one side away."""
+    engine = world.venue.engine
+    for order in engine.orders(HOUSE, status=OrderStatus.RESTING):
+        if order.ticker == ticker and order.side is side:
+            world.venue.step(partial(engine.cancel, HOUSE, order.order_id, shard=SHARDS[ticker]))
+
+
 def narrow(world: Scene, ticker: str) -> str:
     """Somebody bids right below the best ask: there is nothing to be earned. Returns the order's id, for `widen`."""
     engine = world.venue.engine
@@ -135,9 +145,9 @@ def flat_below_a_cap(world: Scene, ticker: str) -> None:
 
 
 def halt(world: Scene) -> HaltsChanged:
-    """A person halts everything."""
-    host = world.trading.host
-    return host.latch.latch("a drill", "operator", "", host.operator_now())
+    """A person halts everything; the bot reads it in the file."""
+    host = world.hosts[0]
+    return HaltFile(host.folder / "halts.jsonl").latch("a drill", "operator", "", host.operator_now())
 
 
 def held_e2(world: Scene, ticker: str) -> int:

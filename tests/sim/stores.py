@@ -60,6 +60,10 @@ class SimLatch(HaltFile):
         self.raised: set[str] = set()
         self.resumed = 0
 
+    def read(self) -> HaltsChanged:
+        """As the port has it: so the bot learns of what a person wrote."""
+        return self._noted(super().read())
+
     def latch(self, *args: Any, **kwargs: Any) -> HaltsChanged:
         """As the port has it."""
         return self._noted(super().latch(*args, **kwargs))
@@ -70,10 +74,9 @@ class SimLatch(HaltFile):
 
     def resume_all(self, now: Instant) -> None:
         """An operator names every halt in force."""
-        for name in self.halts:
+        for name in tuple(self.halts):
             self.resume(name, "operator", now)
-        self.resumed += len(self.halts)
-        self.halts = {}
+            self.resumed += 1
 
     def _noted(self, told: HaltsChanged) -> HaltsChanged:
         self.halts = {halt.halt_id: halt for halt in told.halts}

@@ -5,7 +5,6 @@ Each test was seen to fail with the guard that its docstring names taken out.
 """
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,12 @@ from dora_bot.kalshi_listings import MaintenanceWindow, Schedule
 from dora_bot.models import Side
 from dora_bot.order_book import Book
 from dora_bot.paper.grids import DECI_CENT, GRIDS
-from dora_bot.paper.specs import OrderRequest, OrderStatus
+from dora_bot.paper.specs import OrderRequest
 from tests.sim import rows
 from tests.sim.feed import SimFeed
 from tests.sim.kernel import EPOCH_MS
 from tests.sim.rows import ALWAYS, QUOTING_MS, A, B
 from tests.sim.scene import Scene
-from tests.sim.stores import SHARDS
 from tests.sim.venue import HOUSE
 from tests.sim.wire import Socket
 
@@ -92,7 +90,7 @@ def test_a_side_that_a_snapshot_lacks_is_empty_and_not_quoted_against(scene: Sce
         rows.withdraw(world, A)  # else our own order would be the side
         rows.until(world, "A withdrawn", lambda: not rows.orders(world, A), 10_000)
         socket(world).cut("connection lost")
-        remove(world, A, side)
+        rows.remove(world, A, side)
         rows.until(world, "the book again", lambda: is_the_exchanges(world, A), 10_000)
         told = world.venue.engine.book(A)
         assert not (told.asks if side is Side.ASK else told.bids)
@@ -110,14 +108,6 @@ def test_a_side_that_a_snapshot_lacks_is_empty_and_not_quoted_against(scene: Sce
     assert len(book(world, A).bids.sizes) >= 100
     world.quotes_within(20_000)
     rows.settle(world)
-
-
-def remove(world: Scene, ticker: str, side: Side) -> None:
-    """The public takes its orders of one side away."""
-    engine = world.venue.engine
-    for order in engine.orders(HOUSE, status=OrderStatus.RESTING):
-        if order.ticker == ticker and order.side is side:
-            world.venue.step(partial(engine.cancel, HOUSE, order.order_id, shard=SHARDS[ticker]))
 
 
 def offer(world: Scene, ticker: str, side: Side, price_e4: int, count_e2: int) -> None:
