@@ -38,8 +38,10 @@ class Faults:
 
     def strike(self, place: str, kinds: Sequence[str], weight: float = 1.0) -> str:
         """The kind of fault that strikes at this place, empty for none."""
-        if not self.armed:
-            return ""
+        return self.announce(place, kinds, weight) if self.armed else ""
+
+    def announce(self, place: str, kinds: Sequence[str], weight: float = 1.0) -> str:
+        """As `strike`, of what will happen later: also while nothing strikes now."""
         if self.script and (kind := self._scripted(place, kinds)):
             pass
         elif self._replay is not None:

@@ -29,6 +29,7 @@ from dora_bot.units import ONE_E4
 from tests.sim.client import Flight
 from tests.sim.convert import fill_of
 from tests.sim.feed import SimFeed
+from tests.sim.judge_calendar import CalendarJudge
 from tests.sim.judge_durable import Durable
 from tests.sim.judge_pace import Pace
 from tests.sim.judge_proof import Proofs
@@ -82,6 +83,7 @@ class Judge:
         self._digest = hashlib.sha256()
         self._resting: dict[str, OrderView] = {}
         self.proofs = Proofs(self.broken, self._resting)
+        self.calendar = CalendarJudge(self.broken, self._resting)
         self._landed_ms: dict[str, int] = {}
         self._positions = {ticker: Position(ticker) for ticker in TICKERS}
         self._known = dict(self._positions)
@@ -110,13 +112,15 @@ class Judge:
 
     def on_send(self, flight: Flight, life: "Life") -> None:
         self.note("send", f"{flight.place} {flight.kind} {[_short(a) for a in flight.actions]}")
+        now_ms = self.venue.kernel.now_ms
         for action in flight.actions:
             if isinstance(action, Cancel):
-                self.proofs.on_cancel(action.client_order_id, self.venue.kernel.now_ms)
+                self.proofs.on_cancel(action.client_order_id, now_ms)
                 continue
-            self.durable.on_exposure(life, action, self.venue.kernel.now_ms)
-            self.pace.on_exposure(life, action, self.venue.kernel.now_ms)
+            self.durable.on_exposure(life, action, now_ms)
+            self.pace.on_exposure(life, action, now_ms)
             self.proofs.on_exposure(life, action)
+            self.calendar.on_exposure(action, self.venue.now_ms)
             if action.ticker not in self._met[life.host.name]:
                 self.broken("I35", f"{_short(action)} before its position was once the exchange's")
             self._check_permission(action, life)
@@ -259,8 +263,8 @@ class Judge:
         self.note("outcome", f"{_short(action)} {outcome.kind} {outcome.code}")
 
     def on_delivery(self, events: Iterable[object], state: StateManager) -> None:
-        """The tick takes these in: pairs of order state and event."""
         for event in events:
+            self.calendar.on_event(event, self.venue.now_ms)
             if isinstance(event, OrderSeen):
                 told = event.order
                 self.proofs.on_told(told.client_order_id, self.venue.kernel.now_ms)
@@ -287,7 +291,6 @@ class Judge:
         for order in state.orders.live():
             self.pairs[order.state, "listed" if order.client_order_id in listed else "not listed"] += 1
 
-        # In which markets do the exchange and we agree on what we hold?
         told = {p.ticker: p.net_e2 for p in read.positions}
         for ticker in TICKERS:
             if told.get(ticker, 0) == state.positions.get(ticker, Position(ticker)).net_e2:
@@ -303,18 +306,15 @@ class Judge:
         self.durable.on_start(life)
         self.pace.on_start(life.host.name)
         self.proofs.on_start()
+        self.calendar.on_start(self.venue.now_ms)
 
     def on_end(self, life: "Life", why: str) -> None:
         if self.closed:
             return
         self.note("end", f"{life.host.name} {life.code} {why}")
         self.counts["restarts"] += 1
-        if why == "killed":
-            self.counts["killed"] += 1
-        elif life.runtime is None:
-            self.counts["start refused"] += 1
-        else:
-            self.counts[f"ended {life.code}"] += 1
+        ended = "start refused" if life.runtime is None else f"ended {life.code}"
+        self.counts["killed" if why == "killed" else ended] += 1
 
     # ── at every tick ───────────────────────────────────────────────────────────────────────────
 
@@ -327,9 +327,7 @@ class Judge:
                 if now_ms - since > FORGOTTEN_MS:
                     self.broken("I15", f"{order.client_order_id} rests and nobody knows of it")
             elif not mine.live:
-                self.broken(
-                    "I10", f"{order.client_order_id} rests, the bot holds it for done: {mine.evidence}"
-                )
+                self.broken("I10", f"{order.client_order_id} rests, the bot says done: {mine.evidence}")
         raised = [halt.raised_ms for host in self.hosts for halt in host.latch.halts.values()]
         if raised:
             halted_ms = min(raised)
@@ -337,6 +335,11 @@ class Judge:
                 since = max(halted_ms, self._landed_ms[order.order_id])
                 if now_ms - since > self.halt_bound_ms:
                     self.broken("I21", f"{order.client_order_id} rests {now_ms - since} ms after the halt")
+
+    def look(self, life: "Life") -> None:
+        """What must hold also while no tick ends."""
+        self.proofs.check_stale(life, self.venue.kernel.now_ms)
+        self.calendar.check(life, self.venue.now_ms, self._landed_ms, self.halt_bound_ms)
 
     def check_book(self, state: StateManager, feed: SimFeed) -> None:
         """A book that claims to be proven is what the exchange's was at the number the feed has come to.

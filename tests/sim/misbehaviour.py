@@ -14,7 +14,7 @@ from dora_bot.paper.specs import AmendRequest, OrderRequest, Refused, not_found
 from dora_bot.paper.wire_account import cancel_body, receipt_body
 from dora_bot.units import count_text, parse_count
 from tests.sim.stores import SHARDS, TICKERS
-from tests.sim.venue import BOT, Venue
+from tests.sim.venue import BOT, CLOSE_MS, Venue
 
 HAPPENS_MS = 15_000
 HAPPENS_WEIGHT = 2.0
@@ -183,9 +183,8 @@ class Happenings:
     def _close(self, ticker: str) -> Callable[[int], None]:
         """The close comes nearer, then moves away again, also from a market that has closed meanwhile."""
         engine = self._venue.engine
-        usual_ms = engine.market(ticker).close_ms
         self._do(lambda now: engine.set_close(ticker, now + 20_000, now))
-        return lambda now: engine.set_close(ticker, usual_ms, now)
+        return lambda now: engine.set_close(ticker, CLOSE_MS, now)
 
     def _grid(self, ticker: str) -> Callable[[int], None]:
         engine = self._venue.engine

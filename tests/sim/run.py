@@ -67,6 +67,8 @@ FAULT_FLOORS = {
             "foreign_fill", "refuse",
         )
     },
+    "calendar/pause": 100,
+    "calendar/close": 100,
     **{
         f"spell/{kind}": 10
         for kind in (

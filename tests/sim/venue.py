@@ -23,6 +23,9 @@ BOT = "bot"
 HOUSE = "house"
 CASH_E6 = 10**12
 YEAR_MS = 365 * 86_400_000
+CLOSE_MS = EPOCH_MS + YEAR_MS
+"""When a market closes, unless its close was moved."""
+
 STEP_MS = 350
 """Mean time between two things that happen in one market."""
 
@@ -79,7 +82,7 @@ class Venue:
         for ticker, fee_type in zip(TICKERS, ("quadratic", "quadratic_with_maker_fees"), strict=True):
             engine.add_series(SeriesSpec(f"{ticker}S", ticker, "Test", "custom", FeeTerms(fee_type)))
             engine.add_event(EventSpec(f"{ticker}E", f"{ticker}S", ticker), EPOCH_MS)
-            times = (EPOCH_MS, EPOCH_MS + YEAR_MS)
+            times = (EPOCH_MS, CLOSE_MS)
             spec = MarketSpec(ticker, f"{ticker}E", ticker, GRIDS[LINEAR_CENT], LINEAR_CENT, *times)
             engine.add_market(replace(spec, exchange_index=SHARDS[ticker]), EPOCH_MS)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from dora_bot.models import Outcome
 from dora_bot.state_store import StateStore
 from dora_bot.tick_report import TickReport
+from tests.sim.calendar import Calendar
 from tests.sim.client import Flight
 from tests.sim.faults import Faults
 from tests.sim.host import Host
@@ -29,6 +30,7 @@ ROUGH_MS = 300_000
 SETTLE_MS = 100_000
 MEASURE_MS = 60_000
 STILL_MS = 25_000
+CYCLE_MS = ROUGH_MS + SETTLE_MS + MEASURE_MS + STILL_MS
 QUOTED_SHARE = 0.9
 OPERATOR_MS = 20_000
 LOOK_MS = 1_000
@@ -108,6 +110,7 @@ class World:
         self.happenings = Happenings(
             self.venue, self.judge.note, lambda: bool(self.judge.counts["outcome accepted"])
         )
+        self.calendar = Calendar(self.venue, self.judge.note, CYCLE_MS)
         self.ticks = 0
         self.calls = 0
         self.problems: Counter[str] = Counter()
@@ -262,11 +265,10 @@ class World:
         self._in(ROUGH_MS, self._calm)
 
     def _look(self) -> None:
-        """What must hold also while no tick ends."""
         self._in(LOOK_MS, self._look)
         for life in self.lives:
             if life.ticking:
-                self.judge.proofs.check_stale(life, self.kernel.now_ms)
+                self.judge.look(life)
 
     # ── people ──────────────────────────────────────────────────────────────────────────────────
 
