@@ -46,6 +46,7 @@ class Bot:
     telemetry: Telemetry
     lease: OrderLease
     next_id: Callable[[], str]
+    wish: strategy.Strategy = strategy.quote
     reconciler: Reconciler = field(default_factory=Reconciler)
     decisions: Decisions = field(default_factory=Decisions)
     published: View | None = None
@@ -63,7 +64,7 @@ class Bot:
         view = self.published = self.state.view(now)
         stance = self.stance(view, now)
         decided = {
-            ticker: strategy.quote(m, risk_manager.market_stance(m, stance), m.config)
+            ticker: self.wish(m, risk_manager.market_stance(m, stance), m.config)
             for ticker, m in view.markets.items()
         }
         verdict = risk_manager.vet(self.differences(view, decided, now), view, stance)

@@ -158,7 +158,7 @@ def _place(
     shard = view.market.exchange_index
     return Place(
         client_order_id=next_id(),
-        ticker=quote.ticker,
+        ticker=view.ticker,
         side=quote.side,
         price_e4=quote.price_e4,
         count_e2=quote.count_e2,

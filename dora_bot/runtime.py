@@ -14,7 +14,8 @@ from decimal import Decimal
 
 from dora_bot.ceilings import Ceilings
 from dora_bot.config import Settings
-from dora_bot.errors import ConfigError, DoraError, LeaseLost, RateLimited, StoreError
+from dora_bot.errors import ConfigError, DoraError, ExchangeUnreachable, LeaseLost, RateLimited, StoreError
+from dora_bot.events import AccountRead
 from dora_bot.exit_codes import ExitCode
 from dora_bot.kill import OWN_IDS, STOP, Swept
 from dora_bot.models import Balance, Instant
@@ -30,6 +31,9 @@ STOP_TICKS_MS = 3_000
 SWEEP_S = 10.0
 SETTLE_MS = 3_000
 FLUSH_MS = 10_000
+FIRST_READ_MS = 15_000
+"""So long a start waits for reads that are not older than itself; they lie behind by some seconds at times."""
+FIRST_READ_PAUSE_S = 0.2
 HEARTBEAT_MS = 30_000
 LOOP_HANG_MS = 60_000
 """A thread of ours that stands still this long never goes on: then the freeze becomes a halt."""
@@ -92,7 +96,7 @@ class Runtime:
         p.risk.take_halts()
         if p.socket:
             p.socket.start()
-        account, _ = p.threads.both(lambda: p.risk.read_account(now), lambda: p.keeper.start(now))
+        account, _ = p.threads.both(lambda: self.first_read(now), lambda: p.keeper.start(now))
         require_bankroll(account.balance, p.keeper.ceilings)
         p.bot.observe([*p.bot.inbox.drain(), account], p.clock.now())
         p.bot.write_down(p.bot.state.take_rows(), now)
@@ -129,6 +133,20 @@ class Runtime:
                 **p.plan(),
             },
         )
+
+    def first_read(self, now: Instant) -> AccountRead:
+        """A read that shows all that the process before this one did: an older one may lack orders that rest.
+
+        Raises `ExchangeUnreachable` if the exchange's reads stay older than this start.
+        """
+        p, give_up = self.parts, now.mono_ms + FIRST_READ_MS
+        while p.risk.reader.get_user_data_timestamp() < now.exchange_ms:
+            if p.clock.now().mono_ms > give_up:
+                raise ExchangeUnreachable(
+                    "account reads are older than this start: orders of ours may be missing"
+                )
+            p.clock.sleep(FIRST_READ_PAUSE_S)
+        return p.risk.read_account(p.clock.now())
 
     # ── the loops' bodies ───────────────────────────────────────────────────────────────────────
 

@@ -13,8 +13,10 @@ import msgspec
 
 from dora_bot import kalshi_outcomes as outcomes
 from dora_bot.clock import MeasuredClock
-from dora_bot.errors import ExchangeError, ExchangeUnreachable, RateLimited, WireError
+from dora_bot.errors import AuthRefused, ExchangeError, ExchangeUnreachable, RateLimited, WireError
 from dora_bot.events import BookSnapshot, FeeChange
+from dora_bot.exchange_client import PATIENCE_S
+from dora_bot.http_transport import LATE
 from dora_bot.kalshi_listings import Schedule
 from dora_bot.models import (
     AccountLimits,
@@ -36,12 +38,13 @@ from dora_bot.paper.specs import FillView, Refused
 from dora_bot.pulse import waiting
 from tests.sim import account_reads, convert
 from tests.sim.faults import Faults
-from tests.sim.front import TIER
+from tests.sim.front import KEY_REFUSED, TIER
 from tests.sim.kernel import Kernel, Wake
 from tests.sim.misbehaviour import perform
 from tests.sim.venue import BOT, Venue
 
 TIMEOUT_MS = 2_000
+PATIENCE_MS = round(PATIENCE_S * 1_000)
 TOO_MANY = b'{"error":"too many requests"}'
 HOLD_MS = 24_000
 """The longest a request waits in the network after the client gave up; a signature lives 30 s."""
@@ -75,6 +78,8 @@ class Flight:
     landed: bool = False
     status: int = 0
     body: bytes = b""
+    follow: Callable[[], None] | None = None
+    """Nobody waits any more: what is done when the answer comes, or when its deadline passes."""
 
 
 @dataclass(eq=False)
@@ -122,6 +127,7 @@ class SimExchange:
     calls_sent = 0
 
     def __init__(self, network: Network, who: str) -> None:
+        self.on_late: Callable[[Outcome], None] | None = None
         self._net = network
         self._kernel = network.kernel
         self._venue = network.venue
@@ -208,7 +214,13 @@ class SimExchange:
         elif kind == "garbage":
             flight.body = flight.body[: len(flight.body) // 2]
         if kind != "hang":
-            self._kernel.at(self._kernel.now_ms + back_ms, flight.wake)
+            self._kernel.at(self._kernel.now_ms + back_ms, lambda: self._come_back(flight))
+
+    def _come_back(self, flight: Flight) -> None:
+        if flight.follow is not None:
+            flight.follow()
+        else:
+            self._kernel.at(self._kernel.now_ms, flight.wake)
 
     def _turned_away(self, flight: Flight) -> int:
         return self._venue.front.refusal(
@@ -244,22 +256,55 @@ class SimExchange:
             }  # fmt: skip
 
     def _finish(self, flight: Flight, read: Callable[[Any, int, bytes], list[Outcome]]) -> list[Outcome]:
+        """The outcomes; after the production client's patience unknown, and told later if there is somebody to tell."""
         if flight.kind == "refuse":
             found = [outcomes.denied_locally(a, "connect", "connection refused") for a in flight.actions]
         else:
             deadline = flight.sent_ms + TIMEOUT_MS
+            patience_end = deadline if self.on_late is None else flight.sent_ms + PATIENCE_MS
             if not flight.wake.fired:
-                with waiting(TIMEOUT_MS):
-                    self._kernel.wait(flight.wake, deadline)
-            if flight.landed and flight.status and self._kernel.now_ms < deadline:
-                self._net.heard(flight.sent_ms)
-                found = read(flight.actions, flight.status, flight.body)
+                with waiting(patience_end - flight.sent_ms):
+                    self._kernel.wait(flight.wake, patience_end)
+            if self._kernel.now_ms < patience_end:
+                found = self._answer(flight, read)
+            elif self.on_late is None:
+                found = [outcomes.unknown(a, "timeout", flight.kind) for a in flight.actions]
             else:
-                code = "timeout" if self._kernel.now_ms >= deadline else "reset"
-                found = [outcomes.unknown(a, code, flight.kind) for a in flight.actions]
+                found = [outcomes.unknown(a, LATE, flight.kind) for a in flight.actions]
+                self._follow(flight, read, deadline)
         for outcome in found:
             self._net.on_outcome(outcome)
         return found
+
+    def _answer(self, flight: Flight, read: Callable[[Any, int, bytes], list[Outcome]]) -> list[Outcome]:
+        if flight.landed and flight.status:
+            self._net.heard(flight.sent_ms)
+            return read(flight.actions, flight.status, flight.body)
+        return [outcomes.unknown(a, "reset", flight.kind) for a in flight.actions]
+
+    def _follow(
+        self, flight: Flight, read: Callable[[Any, int, bytes], list[Outcome]], deadline: int
+    ) -> None:
+        """As the transport does: who asked is told the end within the deadline, on another thread."""
+        process, on_late = flight.wake.actor.process, self.on_late
+
+        def tell(found: list[Outcome]) -> None:
+            flight.follow = lambda: None
+            if process.dead or on_late is None:
+                return
+            for outcome in found:
+                self._net.on_outcome(outcome)
+                on_late(outcome)
+
+        def too_late() -> None:
+            if flight.follow is come:
+                tell([outcomes.unknown(a, "timeout", flight.kind) for a in flight.actions])
+
+        def come() -> None:
+            tell(self._answer(flight, read))
+
+        flight.follow = come
+        self._kernel.at(deadline, too_late)
 
     # ── reads ───────────────────────────────────────────────────────────────────────────────────
 
@@ -282,6 +327,8 @@ class SimExchange:
         if kind == "reset":
             raise ExchangeUnreachable(f"{place}: reset")
         self._net.heard(start)
+        if self._venue.front.kind(start) == KEY_REFUSED:
+            raise AuthRefused(f"{place}: 401 authentication_error")
         if kind == "too_many":
             raise RateLimited(place)
         if kind == "garbage":

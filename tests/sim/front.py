@@ -9,7 +9,10 @@ from tests.sim.faults import Faults
 
 TIER = TIERS["basic"]
 SPELL_MS = 12_000
-SPELLS = ("writes_429", "cancels_429", "writes_5xx", "cancels_5xx", "slow", "reads_429", "balance_429")
+KEY_REFUSED = "key_401"
+SPELLS = (
+    "writes_429", "cancels_429", "writes_5xx", "cancels_5xx", "slow", "reads_429", "balance_429", KEY_REFUSED,
+)  # fmt: skip
 SPELL_SHARE = 0.9
 """Part of the calls that a spell strikes (FAULTS B01)."""
 
@@ -38,6 +41,8 @@ class Front:
     def status(self, place: str, now_ms: int, *, cancel: bool) -> int:
         """With which status this write is refused unseen; 0 for not."""
         kind = self.kind(now_ms)
+        if kind == KEY_REFUSED:
+            return 401
         meant = kind.startswith("writes_") or (cancel and kind.startswith("cancels_"))
         if not meant or self.faults.share(f"{place}/spell") > SPELL_SHARE:
             return 0

@@ -23,6 +23,12 @@ OUTAGE_MS = 15_000
 DOWN_MS = (2_000, 2_000, 5_000, 12_000, 61_000)
 """How long a process that ended stays away."""
 
+CLOCK_MS = 45_000
+CLOCK_WEIGHT = 0.5
+CLOCK_OFF_MS = 45_000
+DRIFT_PPM = 33_000
+"""Two seconds a minute (FAULTS F65)."""
+
 RETRIED = frozenset({"ThrottlingException", "InternalServerError"})
 
 
@@ -38,8 +44,27 @@ class Host:
         self.latch = SimLatch(self.folder / "halts.jsonl")
         self.line = Line(self)
         self.stays_down = False
+        self.clock_is_wrong = False
         self.lives = 0
         self.life: Life | None = None
+
+    def set_clock(self) -> None:
+        """Now and then a daemon or a person sets the machine's wall clock wrong, for a while."""
+        world, place = self.world, f"clock/{self.name}.{self.world.kernel.now_ms}"
+        kind = world.faults.strike(place, ("ahead", "behind", "fast", "slow"), CLOCK_WEIGHT)
+        off_ms = int(CLOCK_OFF_MS * world.faults.share(f"{place}/ms"))
+        wrong = {
+            "ahead": (off_ms, 0),
+            "behind": (-off_ms, 0),
+            "fast": (0, DRIFT_PPM),
+            "slow": (0, -DRIFT_PPM),
+        }
+        if kind:
+            self.machine.set(*wrong[kind])
+        elif self.clock_is_wrong:
+            self.machine.set(0)
+        self.clock_is_wrong = bool(kind)
+        world.kernel.at(world.kernel.now_ms + CLOCK_MS, self.set_clock)
 
     @property
     def process(self) -> Process | None:

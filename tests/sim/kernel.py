@@ -103,12 +103,11 @@ class Kernel:
             self.running = actor  # woken, or (only main) back because an actor has ended
 
     def spawn(self, name: str, body: Callable[[], None], process: Process) -> Actor:
-        """Start a thread at the present moment."""
+        """Start a thread at the present moment. In a process that died meanwhile it runs to its first wait."""
 
         def run() -> None:
             try:
-                if not process.dead:
-                    body()
+                body()
             except Killed:
                 pass
             finally:

@@ -11,7 +11,7 @@ from dora_bot.bootstrap import Base
 from dora_bot.ceilings import Ceilings
 from dora_bot.config import Settings
 from dora_bot.errors import DoraError, StoreError
-from dora_bot.events import AccountRead
+from dora_bot.events import AccountRead, HaltsChanged
 from dora_bot.exchange_client import KalshiClient
 from dora_bot.exit_codes import ExitCode
 from dora_bot.http_transport import HttpTransport
@@ -39,6 +39,7 @@ from tests.sim.feed import SimFeed
 from tests.sim.kernel import Actor, Kernel, Killed, Process, Wake
 from tests.sim.tables import SimDynamo, TableClient
 from tests.sim.transport import SimTransport
+from tests.sim.wishes import Wishes
 
 if TYPE_CHECKING:
     from tests.sim.host import Host
@@ -160,7 +161,7 @@ class SimLoop(Loop):
     def _live(self) -> None:
         pulse.adopt(self.pulse)
         try:
-            while not self._stop.is_set():
+            while not (self._stop.is_set() or self._process.dead):
                 self.pulse.beat()
                 if self._turns % SELDOM.get(self.name, 1) == 0:
                     self.step(self.clock.now())
@@ -316,6 +317,16 @@ class Life:
         reconciler = WatchedReconciler()
         reconciler.on_read = lambda read, state: judge.on_read(read, state, self)
         bot.reconciler = reconciler
+        bot.wish = Wishes(self).quote
+        runtime.parts.risk.halts = self._read_halts
+
+    def _read_halts(self) -> HaltsChanged:
+        """The risk thread looks at the latch's file, which the disk may not give."""
+        world, place = self.host.world, "halts.read"
+        world.on_port(self.host, place)
+        if world.faults.strike(f"{place}/n={world.number(place)}", ("refuse",), 0.02):
+            raise StoreError(f"{place}: the disk refuses")
+        return self.host.latch.read()
 
     def _base(self) -> Base:
         host, world = self.host, self.host.world

@@ -6,6 +6,7 @@ import pytest
 
 from dora_bot.exit_codes import ExitCode
 from dora_bot.items import MARKET_CONFIG
+from tests.sim import rows
 from tests.sim.rows import QUOTING_MS
 from tests.sim.scene import Scene
 from tests.sim.stores import TICKERS, market_item
@@ -75,6 +76,26 @@ def test_a_killed_bot_that_comes_back_finds_its_orders_and_quotes_again(scene: S
     world.until(world.kernel.now_ms + 1_000)
     world.quotes_within(90_000)
     assert world.trading.number == 2
+
+
+@pytest.mark.fault("F60")
+def test_a_start_waits_for_reads_that_show_what_the_process_before_it_did(scene: SceneOf) -> None:
+    """Guard: `Runtime.first_read`; the lists that lie behind lack the quotes that were placed last."""
+    world = scene()
+    rows.withdraw(world, *TICKERS)
+    rows.until(world, "no order", lambda: not world.resting, 30_000)
+    rows.strike(world, ("lag/*", "stale", rows.ALWAYS))
+    rows.quote(world, *TICKERS)
+    rows.until(world, "the quotes again", lambda: world.resting, 30_000)
+    host = world.hosts[0]
+    host.stays_down = True
+    world.kill(world.trading)
+    rows.wait(world, 1_000)
+    host.stays_down = False
+    host.start()
+    assert not rows.orders(world).keys() & world.venue.account().resting.keys(), "the lists show the quotes"
+    world.until(world.kernel.now_ms + 30_000)
+    world.quotes_within(5_000)
 
 
 @pytest.mark.fault("F59")

@@ -15,10 +15,11 @@ from dora_bot.paper.wire import rfc3339
 from dora_bot.paper.wire_account import cancel_body, order_body
 from dora_bot.pulse import waiting
 from tests.sim.client import READ_FAULTS, TIMEOUT_MS, TOO_MANY, Network
+from tests.sim.front import KEY_REFUSED
 from tests.sim.venue import BOT
 
 FAULTS = (*READ_FAULTS, "status_before")
-UNSEEN = frozenset({"too_many", "status_before"})
+UNSEEN = frozenset({"too_many", "status_before", KEY_REFUSED})
 """What is answered so was not done."""
 
 Answer = tuple[int, Any]
@@ -39,6 +40,8 @@ class _Flight:
             return Failure(sent=True, code="timeout", detail=self.kind, took_ms=took)
         if self.kind == "too_many":
             return Reply(429, TOO_MANY, took, self.back_ms)
+        if self.kind == KEY_REFUSED:
+            return Reply(401, b'{"error":{"code":"authentication_error"}}', took, self.back_ms)
         if self.kind == "status_before":
             return Reply(503, b"", took, self.back_ms)
         if self.kind == "status":
@@ -80,6 +83,8 @@ class SimTransport:
         place = f"sweep/{name}/n={self._net.number(name)}"
         kind = self._net.faults.strike(place, FAULTS)
         kernel = self._net.kernel
+        if self._net.venue.front.kind(kernel.now_ms) == KEY_REFUSED:
+            kind = KEY_REFUSED
         there_ms = kernel.now_ms + 3 + int(25 * self._net.faults.share(f"{place}/out"))
         flight = _Flight(kind, kernel.now_ms + TIMEOUT_MS if kind == "hang" else there_ms + 3)
 

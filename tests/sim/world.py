@@ -17,7 +17,7 @@ from dora_bot.tick_report import TickReport
 from tests.sim.calendar import Calendar
 from tests.sim.client import Flight
 from tests.sim.faults import Faults
-from tests.sim.host import Host
+from tests.sim.host import CLOCK_MS, Host
 from tests.sim.judge import Judge, Violation
 from tests.sim.kernel import Kernel, Killed
 from tests.sim.life import Life
@@ -125,6 +125,7 @@ class World:
         self.kernel.at(LOOK_MS, self._look)
         for host in self.hosts:
             self.kernel.at(0, host.start)
+            self.kernel.at(CLOCK_MS, host.set_clock)
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────
 
