@@ -111,6 +111,8 @@ class WsSession:
         self._emit(sub, frame(kind, message, sid=sub.sid, seq=sub.data_seq(), ticker=ticker))
 
     def _emit(self, sub: Subscription, made: Frame) -> None:
+        if sub.sid not in self._subs:
+            return  # it was ended while its first snapshots were sent
         for one in self._venue.frame_faults.through(self, sub, made):
             self._put(one)
 

@@ -16,7 +16,7 @@ from tests.fakes.ws_client import WsClient
 
 Connect = Callable[[], WsClient]
 V2 = "/portfolio/events/orders"
-ONE = "KXA-1-ONE"
+ONE, TWO = "KXA-1-ONE", "KXA-1-TWO"
 BOOK = {"channel": "orderbook_delta"}
 _numbers = itertools.count()
 CLOSED = (websocket.WebSocketConnectionClosedException, ConnectionResetError, BrokenPipeError)
@@ -303,6 +303,17 @@ def test_a_terminal_error_instead_of_a_frame(admin: Admin, client: SignedClient,
         place(client)
     assert [frame["type"] for frame in book.frames(2)] == ["orderbook_delta", "error"]
     assert silent(book)
+
+
+def test_a_subscription_that_was_ended_sends_nothing_more_and_ends_once(
+    admin: Admin, connect: Connect
+) -> None:
+    admin.arm("ws.terminal", match=BOOK, when={"every": 1})
+    ws = connect()
+    ws.subscribe("orderbook_delta", tickers=[ONE, TWO])
+    assert ws.frame()["type"] == "error"
+    ws.command("list_subscriptions")
+    assert ws.frame()["msg"] == []
 
 
 def test_a_fault_may_strike_only_one_connection_and_is_counted(
