@@ -185,6 +185,8 @@ class Drain:
         """At once, not once a minute: a new host must find the halt."""
         if self.halts is None or (halts := self.halts()) == self._told_halts:
             return
+        if self.take_halts is not None and self._halt_mark is None:
+            return  # not seen yet what stands there: it may be a halt that was set by hand
         try:
             self._halt_mark = self._state.set_halts(halts, self._halt_mark)
         except ConditionFailed:

@@ -106,8 +106,9 @@ def resume(settings: Settings, halt_id: str, *, confirm: bool = False) -> dict[s
         return _acknowledged(settings, file, found)
     if found.hold is Hold.HALTED and not found.acknowledged:
         raise Usage(f"nobody has acknowledged {halt_id} yet: `dora resume {halt_id}` shows it first")
-    # The table first: what stands there without a time, set by hand, would be taken as new once it is over here.
-    _tell_dynamo(settings, lambda halts, now: _without(file.take(halts, now), halt_id))
+    # First the table gets this halt with its time: without one, as set by hand, it would be taken as new once it is over
+    # here. And it says that it halts until then, so that one set by hand meanwhile is a change that both of us see.
+    _tell_dynamo(settings, file.take)
     left = file.resume(halt_id, _person(), clock.now())
     _tell_dynamo(settings, file.take)
     return {"resumed": halt_id, "halts": [halt.halt_id for halt in left.halts]}
@@ -124,10 +125,6 @@ def _acknowledged(settings: Settings, file: HaltFile, found: Halt) -> dict[str, 
     _tell_dynamo(settings, file.take)
     note(f"dora: acknowledged, and still in force; `dora resume {found.halt_id} --confirm` ends it")
     return {"resumed": "", "halts": [halt.halt_id for halt in in_force.halts], "halt": told}
-
-
-def _without(in_force: HaltsChanged, halt_id: str) -> HaltsChanged:
-    return HaltsChanged(tuple(halt for halt in in_force.halts if halt.halt_id != halt_id))
 
 
 def _person() -> str:

@@ -370,6 +370,20 @@ def test_a_damaged_risk_state_keeps_no_booking_from_its_place(
     assert_booked(db, book)
 
 
+def test_halts_that_could_not_be_read_yet_are_not_overwritten(
+    faulty_drain: Drain, db: Dynamo, proxy: FaultyProxy, clock: ManualClock, tmp_path: Path
+) -> None:
+    latch = HaltFile(tmp_path / "halts.jsonl")
+    faulty_drain.halts, faulty_drain.take_halts = lambda: latch.read().halts, latch.take
+    db.update(STATE, {"key": "risk_state"}, {"trading_halted": True})
+    proxy.fault = lambda operation: "refuse" if operation == "GetItem" else ""
+    assert faulty_drain.step(clock.now()).error
+    proxy.fault = lambda _operation: ""
+    assert db.get(STATE, {"key": "risk_state"}) == {"key": "risk_state", "trading_halted": True}
+    faulty_drain.step(clock.advance(HALTS_MS))
+    assert [h.raised_by for h in latch.read().halts] == ["console"]
+
+
 def test_giving_up_a_flush_says_what_is_left(
     faulty_drain: Drain, journal: SqliteJournal, proxy: FaultyProxy, clock: ManualClock
 ) -> None:

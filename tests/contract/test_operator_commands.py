@@ -1,5 +1,6 @@
 """The operator's commands against a running paper exchange and the embedded AWS."""
 
+import fcntl
 import getpass
 import json
 import os
@@ -285,6 +286,19 @@ def test_a_halt_set_by_hand_stays_lifted(dora: Dora, db: Dynamo, environment: Pa
     assert dora("resume", "H1", "--confirm")[0] == 0
     assert store.risk_state().halts == ()
     assert not file.take(store.risk_state().halts, SystemClock().now()).halts
+
+
+def test_the_table_says_halted_until_the_halt_is_over_here(dora: Dora, db: Dynamo, environment: Path) -> None:
+    """Else a bot that looks in between writes it back, over whatever was set by hand after that."""
+    HaltFile(environment / "halts.jsonl").latch("daily loss limit", "tick", "-50.01", SystemClock().now())
+    assert dora("resume", "H1")[0] == 3
+    db.update(STATE, {"key": "risk_state"}, {"trading_halted": False, "halts": []})
+    with (environment / "halts.jsonl").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the disk takes no end of it
+        assert dora("resume", "H1", "--confirm")[0] == 1
+    assert db.get(STATE, {"key": "risk_state"})["trading_halted"] is True
+    assert dora("resume", "H1", "--confirm")[0] == 0
+    assert db.get(STATE, {"key": "risk_state"})["trading_halted"] is False
 
 
 def test_a_halt_that_the_disk_refuses_sweeps_tells_the_database_and_fails(
