@@ -38,6 +38,7 @@ class Recovered:
     booked_since_ms: int
     unresolved: tuple[Intent, ...]
     today: Totals
+    fills_today: tuple[Fill, ...]
     risk: RiskState
 
 
@@ -67,6 +68,7 @@ def load_state(state: StateStore, journal: SqliteJournal, drain: Drain, clock: C
         booked_since_ms=booked_since_ms if known_ms else 0,
         unresolved=tuple(journal.unresolved()),
         today=sum((b.totals for b in recent if b.day == today), Totals()),
+        fills_today=tuple(fill for fill in fills if utc_date(fill.time_ms) == today),
         risk=risk,
     )
 
@@ -82,5 +84,11 @@ def restored(recovered: Recovered, now: Instant) -> Restored:
     today, risk = utc_date(now.exchange_ms), recovered.risk
     day = Day(today, risk.day_start_equity_e6) if risk.day == today else Day()
     return Restored(
-        recovered.positions, recovered.booked, tuple(creates), day, risk.peak, amends=tuple(amends)
+        recovered.positions,
+        recovered.booked,
+        tuple(creates),
+        day,
+        risk.peak,
+        amends=tuple(amends),
+        today=() if day.date else recovered.fills_today,
     )

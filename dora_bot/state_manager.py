@@ -64,7 +64,10 @@ CLOSE_MARGIN_MS = 65_000
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was known before this process started. ``amends`` without a known end, with when each was sent (Unix ms)."""
+    """What was known before this process started. ``amends`` without a known end, with when each was sent (Unix ms).
+
+    ``today``: the fills of this UTC day, where it is not known what it began with.
+    """
 
     positions: Mapping[str, Position]
     fill_keys: frozenset[tuple[str, str]]
@@ -72,6 +75,7 @@ class Restored:
     day: valuation.Day = field(default_factory=valuation.Day)
     peak: valuation.Peak | None = None
     amends: tuple[tuple[Amend, int], ...] = ()
+    today: tuple[Fill, ...] = ()
 
 
 class StateManager:
@@ -90,10 +94,9 @@ class StateManager:
         self._doubted: dict[str, str] = {}
         self._feed_up = False
         self._rows: list[Row] = []
-        self._day, self._peak = restored.day, restored.peak
+        self._today, self._peak = valuation.Today(restored.day, [*restored.today]), restored.peak
         self._outdated: frozenset[str] = frozenset()
-        self.groups, self.fees = GroupWatch(), FeeWatch()
-        self.reopening = Reopening()
+        self.groups, self.fees, self.reopening = GroupWatch(), FeeWatch(), Reopening()
         self._marks: dict[str, valuation.Mark | None] = {}
         self._last_configs: dict[str, MarketConfig] = {}
         self.fills_booked = 0
@@ -211,6 +214,7 @@ class StateManager:
         self.fills_booked += 1
         market = self._markets.get(fill.ticker)
         self.fees.note(fill, market)
+        self._today.note(fill)
         client_order_id = self.orders.fill(fill, now) or fill.client_order_id
         if market is not None and client_order_id.startswith(self._own_prefix):
             self.groups.on_fill(market.exchange_index, fill.time_ms, fill.count_e2)
@@ -286,7 +290,7 @@ class StateManager:
             t: views[t].unrealised_e6 if t in views else self._unrealised(t) for t in self.positions
         }
         equity = valuation.banked_e6(self.positions) + sum(unrealised.values())
-        self._day = self._day.rolled(valuation.utc_date(now.exchange_ms), equity)
+        day = self._today.roll(now.exchange_ms, equity, self.positions, self._mark)
         if all(self._marked(t) for t, p in self.positions.items() if p.net_e2):
             self._peak = valuation.risen(self._peak, equity, self.halts.resumed_ms, now.exchange_ms)
         return View(
@@ -299,11 +303,11 @@ class StateManager:
             feed_up=self._feed_up,
             exposure_e6=sum(losses_e6(views.values()).values()),
             equity_e6=equity,
-            daily_pnl_e6=equity - self._day.start_equity_e6,
-            day=self._day,
+            daily_pnl_e6=equity - day.start_equity_e6,
+            day=day,
             positions=MappingProxyType(dict(self.positions)),
             peak=self._peak,
-            event_pnl_e6=MappingProxyType(self._event_pnl_e6(unrealised)),
+            event_pnl_e6=MappingProxyType(valuation.event_pnl_e6(self.positions, self._markets, unrealised)),
             unchecked=self.books.unchecked(),
             stray_orders=tuple(
                 o for t, orders in by_ticker.items() if t not in views for o in orders if o.live
@@ -348,21 +352,15 @@ class StateManager:
         market, position = self._markets.get(ticker), self.positions.get(ticker)
         if market is None or position is None:
             return 0
-        known = valuation.settled_mark(market) or self._marks.get(ticker) or valuation.last_mark(market)
-        return valuation.liquidation_e6(position, known, market.fees)
+        return valuation.liquidation_e6(position, self._mark(ticker), market.fees)
+
+    def _mark(self, ticker: str) -> valuation.Mark | None:
+        market, seen = self._markets.get(ticker), self._marks.get(ticker)
+        return (valuation.settled_mark(market) or seen or valuation.last_mark(market)) if market else None
 
     def _marked(self, ticker: str) -> bool:
         market = self._markets.get(ticker)
         return self._marks.get(ticker) is not None or bool(market and valuation.settled_mark(market))
-
-    def _event_pnl_e6(self, unrealised: Mapping[str, int]) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for ticker, position in self.positions.items():
-            market = self._markets.get(ticker)
-            if market is not None:
-                pnl = position.realised_e6 - position.fees_e6 + unrealised[ticker]
-                found[market.event_ticker] = found.get(market.event_ticker, 0) + pnl
-        return found
 
     def _reduce_only(self, market: Market, now: Instant) -> str:
         """Why this market may only get smaller; empty if it may be quoted as the whole bot may."""

@@ -5,8 +5,8 @@ moves a mark, so that a lost connection or the empty book of a closing market ca
 trading day begins at midnight UTC; daily PnL is the equity's change since then.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -15,6 +15,7 @@ from dora_bot.accounting import unrealised_e6
 from dora_bot.models import (
     BookView,
     FeeTerms,
+    Fill,
     Market,
     Position,
 )
@@ -39,6 +40,43 @@ class Day:
     def rolled(self, date: str, equity_e6: int) -> "Day":
         """The day in force at ``date``: a new one starts from the equity at hand."""
         return self if date == self.date else Day(date, equity_e6)
+
+
+@dataclass(slots=True)
+class Today:
+    """The day in force. While it is not known what it began with (a first start, or none ran at midnight) its ``fills``
+    are kept: what they gained or lost until the first look is the day's, too (FAULTS I36).
+    """
+
+    day: Day
+    fills: list[Fill] = field(default_factory=list)
+
+    def note(self, fill: Fill) -> None:
+        if not self.day.date:
+            self.fills.append(fill)
+
+    def roll(
+        self,
+        now_ms: int,
+        equity_e6: int,
+        positions: Mapping[str, Position],
+        marks: Callable[[str], Mark | None],
+    ) -> Day:
+        """The day at ``now_ms``. One that nobody saw begin began with what was held then, at the marks of now."""
+        date = utc_date(now_ms)
+        if not self.day.date:
+            prices: dict[str, int] = {f.ticker: f.price_e4 for f in self.fills}
+            for ticker in prices:
+                if known := marks(ticker):
+                    held = positions[ticker].net_e2
+                    prices[ticker] = known.bid_e4 if held > 0 else known.ask_e4
+            of_today = [f for f in self.fills if utc_date(f.time_ms) == date]
+            equity_e6 -= sum(
+                f.side.sign * f.count_e2 * (prices[f.ticker] - f.price_e4) - f.fee_e6 for f in of_today
+            )
+            self.fills.clear()
+        self.day = self.day.rolled(date, equity_e6)
+        return self.day
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +146,16 @@ def last_mark(market: Market) -> Mark | None:
 def banked_e6(positions: Mapping[str, Position]) -> int:
     """Realised PnL less fees over all markets."""
     return sum(p.realised_e6 - p.fees_e6 for p in positions.values())
+
+
+def event_pnl_e6(
+    positions: Mapping[str, Position], markets: Mapping[str, Market], unrealised: Mapping[str, int]
+) -> dict[str, int]:
+    """What each event made or lost since its first fill, over the markets that are known."""
+    found: dict[str, int] = {}
+    for ticker, position in positions.items():
+        market = markets.get(ticker)
+        if market is not None:
+            pnl = position.realised_e6 - position.fees_e6 + unrealised[ticker]
+            found[market.event_ticker] = found.get(market.event_ticker, 0) + pnl
+    return found

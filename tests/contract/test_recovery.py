@@ -148,6 +148,22 @@ def test_the_day_goes_on_after_a_restart_and_begins_anew_at_midnight(
     assert restored(found, tomorrow.now()).day == Day()
 
 
+def test_the_fills_of_a_day_of_which_the_begin_is_not_known_are_handed_on(
+    db: Dynamo, journal: SqliteJournal, lease: Lease, clock: ManualClock
+) -> None:
+    book = Book(NOON_MS - 86_400_000)
+    yesterday = book.fill()
+    book.time_ms = NOON_MS
+    today = book.fill()
+    journal.record([yesterday, today])
+    found = recover(db, journal, lease, clock)
+    assert [fill.key for fill in restored(found, clock.now()).today] == [today.fill.key]
+    drain = Drain(journal, db, lambda: lease.grip)
+    drain.published = lambda: Published(NOON_MS, (), (), 7_000_000, -2_000_000, NOON_MS)
+    drain.step(clock.now())
+    assert restored(recover(db, journal, lease, clock), clock.now()).today == ()
+
+
 def test_a_halt_set_by_hand_in_the_console_is_a_halt(
     db: Dynamo, journal: SqliteJournal, lease: Lease, clock: ManualClock
 ) -> None:

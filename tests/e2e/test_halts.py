@@ -6,6 +6,8 @@ import pytest
 
 from dora_bot.items import STATE
 from dora_bot.models import Side
+from dora_bot.paper.admin_actions import TRADER
+from dora_bot.paper.specs import OrderRequest
 from dora_bot.paper.testing import StaticMarket
 from tests.e2e.conftest import MakeRig
 from tests.e2e.rig import Rig, resting, until
@@ -140,6 +142,26 @@ def test_a_market_that_lost_too_much_only_reduces_also_after_a_restart(make_rig:
     assert one_side()
     assert rig.bot.stop() == 0
     assert rig.ledger_differences() == []
+
+
+def test_what_was_lost_today_before_the_first_start_halts_it_before_its_first_quote(
+    make_rig: MakeRig,
+) -> None:
+    """Twenty contracts were bought by hand at 52 cents and sold at four: more than nine dollars, where five may be lost."""
+    rig = make_rig([StaticMarket(LOSER)])
+    rig.configure()
+    rig.edit("global_config", "max_daily_loss", {"N": "5"})
+    rig.run(lambda v: v.engine.create(TRADER, OrderRequest(LOSER, Side.BID, 5_200, 2_000), v.now_ms()))
+    rig.move(LOSER, 400, 900)
+    rig.run(lambda v: v.engine.create(TRADER, OrderRequest(LOSER, Side.ASK, 400, 2_000), v.now_ms()))
+    mark = rig.run(lambda v: v.journal.last)
+    rig.start()
+    status = rig.until_status("a halt", lambda s: s["halts"], 15.0)
+    assert (status["posture"], status["halts"][0]["reason"]) == ("HALTED", "daily loss limit")
+    ticks_on(rig, 4)
+    sent = [e for e in rig.run(lambda v: v.journal.after(mark)) if e.get("method") == "POST"]
+    assert [e for e in sent if "orders" in e["path"]] == []
+    assert rig.bot.stop() == 3
 
 
 def test_a_lost_day_halts_cancels_and_holds_over_a_restart(make_rig: MakeRig) -> None:

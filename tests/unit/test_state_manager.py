@@ -603,6 +603,35 @@ def test_the_new_day_starts_from_the_equity_at_midnight() -> None:
     assert tomorrow.equity_e6 == lost
 
 
+def test_what_was_lost_today_before_anybody_looked_is_the_days_and_what_was_held_at_midnight_is_not() -> None:
+    state = manager(day=Day())
+    feed(state, FillSeen(replace(fill(1, 1_000), time_ms=NOON_MS - 86_400_000)))
+    today = fill(2, 1_000)
+    feed(state, FillSeen(today), snapshot(3_000, 4_000))
+    assert state.view(NOW).daily_pnl_e6 == 1_000 * (3_000 - 4_100) - today.fee_e6
+    feed(state, FillSeen(fill(3, 500)))
+    before = state.view(NOW)
+    feed(state, snapshot(2_000, 4_000))
+    after = state.view(NOW)
+    assert after.daily_pnl_e6 - before.daily_pnl_e6 == after.equity_e6 - before.equity_e6 < 0
+
+
+def test_what_was_won_and_lost_today_in_a_market_that_is_not_known_counts_as_it_came() -> None:
+    state = manager(day=Day())
+    bought = replace(fill(1, 1_000), ticker="KXGONE", client_order_id="", order_id="by-hand", fee_e6=1)
+    sold = replace(bought, trade_id="t-sold", side=Side.ASK, price_e4=1_100)
+    feed(state, FillSeen(bought), FillSeen(sold))
+    assert state.view(NOW).daily_pnl_e6 == 1_000 * (1_100 - 4_100) - 2
+
+
+def test_fills_of_today_from_an_earlier_life_count_where_it_is_not_known_what_the_day_began_with() -> None:
+    state = manager(
+        day=Day(), positions={T: Position(T, 1_000, 4_100_000)}, today=(replace(fill(1, 1_000), fee_e6=0),)
+    )
+    feed(state, snapshot(3_000, 4_000))
+    assert state.view(NOW).daily_pnl_e6 == 1_000 * (3_000 - 4_100)
+
+
 def test_a_restart_goes_on_with_the_days_own_start() -> None:
     state = manager(day=Day("2026-11-20", 3_000_000), positions={T: Position(T, realised_e6=1_000_000)})
     assert state.view(NOW).daily_pnl_e6 == -2_000_000
