@@ -240,6 +240,7 @@ def _keeper(base: Base, feed: Feed, bot: Bot, gate: ExposureGate, *, observe: bo
         stopped=lambda: bool(gate.halts.stops or bot.state.halts.stops),
     )
     return Keeper(
+        clock=base.clock,
         reader=client,
         groups=None if observe else groups,
         closures=lambda now_ms: closures(client.get_schedule(), now_ms),

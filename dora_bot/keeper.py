@@ -16,7 +16,7 @@ from dora_bot.events import CatalogChanged, ClosuresRead, FeeChange, FeesAnnounc
 from dora_bot.items import timestamp
 from dora_bot.models import AccountLimits, Instant, Market, MarketStatus
 from dora_bot.order_groups import OrderGroups
-from dora_bot.ports import AccountReader, Feed, Inbox
+from dora_bot.ports import AccountReader, Clock, Feed, Inbox
 from dora_bot.rest_feed import audit_by_rest
 from dora_bot.units import format_fixed
 from dora_bot.views import ConfigChanged
@@ -55,6 +55,7 @@ class Job:
 
 @dataclass(slots=True)
 class Keeper:
+    clock: Clock
     reader: AccountReader
     store: ConfigStore
     feed: Feed
@@ -98,16 +99,26 @@ class Keeper:
         ]
 
     def step(self, now: Instant) -> None:
-        for job in self.jobs:
-            if now.mono_ms < job.due_ms:
-                continue
-            try:
-                job.run(now)
-                job.last_ok_ms, job.error = now.mono_ms, ""
-            except DoraError as error:
-                job.error = str(error)
-                self.on_problem(job.name, error)
-            job.due_ms = now.mono_ms + job.every_ms
+        """Whatever is due, one after the other; config between any two, since each of the others may take seconds."""
+        config, *others = self.jobs
+        self._do(config, now)
+        for job in others:
+            if self._do(job, now):
+                now = self.clock.now()
+                self._do(config, now)
+
+    def _do(self, job: Job, now: Instant) -> bool:
+        """Run it if it is due. Returns whether it was."""
+        if now.mono_ms < job.due_ms:
+            return False
+        try:
+            job.run(now)
+            job.last_ok_ms, job.error = now.mono_ms, ""
+        except DoraError as error:
+            job.error = str(error)
+            self.on_problem(job.name, error)
+        job.due_ms = now.mono_ms + job.every_ms
+        return True
 
     def start(self, now: Instant) -> None:
         """The first round: without config, metadata and status nothing may start, so their failures count.

@@ -46,6 +46,7 @@ class Bench:
         self.unchecked: frozenset[str] = frozenset()
         self.fee_changes: list[FeeChange] = []
         self.keeper = Keeper(
+            clock=self.clock,
             reader=self.exchange,
             store=ConfigStore(db),
             feed=self.feed,
@@ -257,6 +258,26 @@ def test_an_exchange_that_does_not_answer_ends_the_start(bench: Bench) -> None:
     bench.exchange.failing = {"status": ExchangeUnreachable("no answer")}
     with pytest.raises(ExchangeUnreachable):
         bench.start()
+
+
+def test_an_edit_need_not_wait_until_all_slow_calls_have_ended(bench: Bench) -> None:
+    """Each of the others may take two seconds; the item is read again before the last of them begins."""
+    bench.edit(enabled=True)
+    bench.start()
+    seen: list[bool] = []
+
+    def slow() -> frozenset[str]:
+        seen.append(bench.keeper.resolution.configs["KXA"].enabled)
+        return frozenset()
+
+    def slow_fees() -> list[FeeChange]:
+        bench.edit(enabled=False)
+        bench.clock.advance(CONFIG_MS)
+        return []
+
+    bench.keeper.fee_changes, bench.keeper.unchecked = slow_fees, slow
+    bench.step()
+    assert seen == [False]
 
 
 def test_a_pause_of_the_exchange_is_told_within_seconds(bench: Bench) -> None:
