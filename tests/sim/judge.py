@@ -29,12 +29,12 @@ from dora_bot.units import ONE_E4
 from tests.sim.client import Flight
 from tests.sim.convert import fill_of
 from tests.sim.feed import SimFeed
-from tests.sim.judge_calendar import CalendarJudge
 from tests.sim.judge_durable import Durable
 from tests.sim.judge_pace import Pace
 from tests.sim.judge_proof import Proofs
-from tests.sim.stores import CAPS, EXPOSURE_CAP, QUOTE, TICKERS
+from tests.sim.stores import TICKERS
 from tests.sim.tables import Tables
+from tests.sim.told import Told
 from tests.sim.venue import BOT, CASH_E6, Venue
 from tests.sim.wire import book_sum
 
@@ -83,7 +83,7 @@ class Judge:
         self._digest = hashlib.sha256()
         self._resting: dict[str, OrderView] = {}
         self.proofs = Proofs(self.broken, self._resting)
-        self.calendar = CalendarJudge(self.broken, self._resting)
+        self.told = {host.name: Told(tables, self.broken, self._resting) for host in hosts}
         self._landed_ms: dict[str, int] = {}
         self._positions = {ticker: Position(ticker) for ticker in TICKERS}
         self._known = dict(self._positions)
@@ -120,15 +120,15 @@ class Judge:
             self.durable.on_exposure(life, action, now_ms)
             self.pace.on_exposure(life, action, now_ms)
             self.proofs.on_exposure(life, action)
-            self.calendar.on_exposure(action, self.venue.now_ms)
+            self.told[life.host.name].on_exposure(action, self.venue.now_ms)
             if action.ticker not in self._met[life.host.name]:
                 self.broken("I35", f"{_short(action)} before its position was once the exchange's")
             self._check_permission(action, life)
             self._check_terms(action)
         if flight.kind not in NEVER and not isinstance(flight.actions[0], Cancel):
             for ticker in {a.ticker for a in flight.actions}:
-                self._check_worst(ticker, flight)
-            self._check_exposure(flight)
+                self._check_worst(ticker, flight, self.told[life.host.name])
+            self._check_exposure(flight, self.told[life.host.name])
 
     def _check_permission(self, action: Place | Amend, life: "Life") -> None:
         if life.host.latch.halts:
@@ -154,14 +154,10 @@ class Judge:
         left = action.expiration_ms - self.venue.now_ms
         if not 0 < left <= LIFE_MS:
             self.broken("I08", f"{_short(action)} expires in {left} ms")
-        if isinstance(action, Place) and not (
-            action.post_only and action.time_in_force.value.startswith("good")
-        ):
+        if isinstance(action, Place) and not (action.post_only and action.time_in_force.startswith("good")):
             self.broken("I08", f"{_short(action)} is not a post-only good-till-cancelled order")
         if not any(grid.contains(action.price_e4) for grid in self.venue.grids(action.ticker)):
             self.broken("I09", f"{_short(action)} is off the grid")
-        if isinstance(action, Place) and not 0 < action.count_e2 <= QUOTE * 100:
-            self.broken("I04", f"{_short(action)} is larger than quote_size")
 
     def _open(self, ticker: str) -> list[tuple[Side, int, int]]:
         """(side, price, count) of everything that rests or may yet come to rest, each at its worst."""
@@ -186,7 +182,7 @@ class Judge:
             found.append((order.side, worse([order.price_e4, *(a.price_e4 for a in amends)]), count))
         return found
 
-    def _check_worst(self, ticker: str, flight: Flight) -> None:
+    def _check_worst(self, ticker: str, flight: Flight, told: Told) -> None:
         found = self._open(ticker)
         self.flights.remove(flight)
         before = self._open(ticker)
@@ -198,7 +194,7 @@ class Judge:
             # Getting out is always allowed: what is open on the reducing side may be as large as the position.
             # A renewal of what another hand has pushed over the cap raises nothing.
             raised = sum(mine) > sum(count for s, _, count in before if s is side)
-            if worst > CAPS[ticker] * 100 and raised:
+            if worst > told.config.cap_e2(ticker, side) and raised:
                 self.broken("I01", f"{flight.place}: {ticker} {side} worst case {worst} of {mine}, net {net}")
             if len(mine) > 1:
                 self.broken("I05", f"{flight.place}: {len(mine)} orders on the {side} of {ticker}")
@@ -207,13 +203,13 @@ class Judge:
         if bids and asks and max(bids) >= min(asks):
             self.broken("I07", f"{flight.place}: {ticker} bid {max(bids)} against own ask {min(asks)}")
 
-    def _check_exposure(self, flight: Flight) -> None:
+    def _check_exposure(self, flight: Flight, told: Told) -> None:
         raised = {a.ticker for a in flight.actions}
         losses = {t: _worst_loss_e6(self._known[t], self._open(t)) for t in TICKERS}
         self.flights.remove(flight)
         before = {t: _worst_loss_e6(self._known[t], self._open(t)) for t in raised}
         self.flights.append(flight)
-        if any(losses[t] > before[t] for t in raised) and sum(losses.values()) > EXPOSURE_CAP * 1_000_000:
+        if any(losses[t] > before[t] for t in raised) and sum(losses.values()) > told.config.exposure_e6:
             self.broken("I02", f"{flight.place}: worst-case loss {losses}")
 
     # ── what the exchange does ──────────────────────────────────────────────────────────────────
@@ -262,9 +258,9 @@ class Judge:
         self.pairs[order.state if order else "none", f"{what} {outcome.kind}"] += 1
         self.note("outcome", f"{_short(action)} {outcome.kind} {outcome.code}")
 
-    def on_delivery(self, events: Iterable[object], state: StateManager) -> None:
+    def on_delivery(self, events: Iterable[object], state: StateManager, life: "Life") -> None:
         for event in events:
-            self.calendar.on_event(event, self.venue.now_ms)
+            self.told[life.host.name].on_event(event, self.venue.now_ms)
             if isinstance(event, OrderSeen):
                 told = event.order
                 self.proofs.on_told(told.client_order_id, self.venue.kernel.now_ms)
@@ -306,7 +302,7 @@ class Judge:
         self.durable.on_start(life)
         self.pace.on_start(life.host.name)
         self.proofs.on_start()
-        self.calendar.on_start(self.venue.now_ms)
+        self.told[life.host.name].on_start(self.venue.now_ms)
 
     def on_end(self, life: "Life", why: str) -> None:
         if self.closed:
@@ -339,7 +335,7 @@ class Judge:
     def look(self, life: "Life") -> None:
         """What must hold also while no tick ends."""
         self.proofs.check_stale(life, self.venue.kernel.now_ms)
-        self.calendar.check(life, self.venue.now_ms, self._landed_ms, self.halt_bound_ms)
+        self.told[life.host.name].calendar.check(life, self.venue.now_ms, self._landed_ms, self.halt_bound_ms)
 
     def check_book(self, state: StateManager, feed: SimFeed) -> None:
         """A book that claims to be proven is what the exchange's was at the number the feed has come to.

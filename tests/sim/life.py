@@ -359,7 +359,7 @@ class Life:
 
     def _taken(self, events: list[object]) -> None:
         if self.state is not None:
-            self.host.world.judge.on_delivery(events, self.state)
+            self.host.world.judge.on_delivery(events, self.state, self)
 
     def _dynamo(self, attempts: int, patience_ms: int) -> SimDynamo:
         client = TableClient(

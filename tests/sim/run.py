@@ -67,6 +67,13 @@ FAULT_FLOORS = {
             "foreign_fill", "refuse",
         )
     },
+    **{
+        f"edit/{kind}": 30
+        for kind in (
+            "spread", "size", "cap", "disable", "nan", "negative", "hundredfold", "words", "delete",
+            "stop", "exposure", "global_nan", "global_negative",
+        )
+    },
     "calendar/pause": 100,
     "calendar/close": 100,
     **{

@@ -16,6 +16,7 @@ from dora_bot.state_store import StateStore
 from dora_bot.tick_report import TickReport
 from tests.sim.calendar import Calendar
 from tests.sim.client import Flight
+from tests.sim.editor import Editor
 from tests.sim.faults import Faults
 from tests.sim.host import CLOCK_MS, Host
 from tests.sim.judge import Judge, Violation
@@ -111,6 +112,7 @@ class World:
             self.venue, self.judge.note, lambda: bool(self.judge.counts["outcome accepted"])
         )
         self.calendar = Calendar(self.venue, self.judge.note, CYCLE_MS)
+        self.editor = Editor(self.kernel, self.faults, self.tables, self.judge.note)
         self.ticks = 0
         self.calls = 0
         self.problems: Counter[str] = Counter()
@@ -141,6 +143,7 @@ class World:
         if not self.faults.hits and self.venue.front.overdrawn:
             self.judge.broken("I30", f"{self.venue.front.overdrawn} writes were more than the bucket holds")
         self.judge.counts["own sizes compared"] = self.judge.proofs.sizes
+        self.judge.counts["configs taken"] = sum(told.config.taken for told in self.judge.told.values())
         self.judge.counts["halts"] = sum(len(host.latch.raised) for host in self.hosts)
         self.judge.counts["resumes"] = sum(host.latch.resumed for host in self.hosts)
         return self._result()
@@ -267,6 +270,8 @@ class World:
 
     def _look(self) -> None:
         self._in(LOOK_MS, self._look)
+        for told in self.judge.told.values():
+            told.config.look()
         for life in self.lives:
             if life.ticking:
                 self.judge.look(life)
