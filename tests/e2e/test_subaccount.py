@@ -26,6 +26,7 @@ USED = {
     "GET /account/endpoint_costs",
     "GET /account/limits",
     "GET /events",
+    "GET /events/fee_changes",
     "GET /exchange/schedule",
     "GET /exchange/status",
     "GET /exchange/user_data_timestamp",
@@ -38,6 +39,7 @@ USED = {
     "GET /portfolio/orders/queue_positions",
     "GET /portfolio/positions",
     "GET /portfolio/settlements",
+    "GET /series/fee_changes",
     "GET /series/{}",
     "POST /portfolio/events/orders/batched",
     "POST /portfolio/events/orders/{}/amend",
@@ -90,7 +92,9 @@ def ours(venue: Venue) -> int:
 def endpoint(entry: dict[str, str]) -> str:
     path = entry["path"].removeprefix("/trade-api/v2")
     path = re.sub(
-        r"^(/series|/portfolio/order_groups|/portfolio/events/orders)/(?!create|batched)[^/]+", r"\1/{}", path
+        r"^(/series|/portfolio/order_groups|/portfolio/events/orders)/(?!create|batched|fee_changes)[^/]+",
+        r"\1/{}",
+        path,
     )
     return f"{entry['method']} {path}"
 
