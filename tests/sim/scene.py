@@ -21,9 +21,15 @@ class Scene(World):
     """
 
     def __init__(
-        self, folder: Path, *keys: str, seed: int = 1, twin: bool = False, rate: float = 0.0
+        self,
+        folder: Path,
+        *keys: str,
+        seed: int = 1,
+        twin: bool = False,
+        dog: bool = False,
+        rate: float = 0.0,
     ) -> None:
-        super().__init__(seed, rate, folder, None if rate else frozenset(keys), twin=twin)
+        super().__init__(seed, rate, folder, None if rate else frozenset(keys), twin=twin, dog=dog)
         self._target = UNENDING
         self.seen: list[str] = []
         """The ports in the order in which they were called."""

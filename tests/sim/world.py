@@ -16,6 +16,7 @@ from dora_bot.state_store import StateStore
 from dora_bot.tick_report import TickReport
 from tests.sim.calendar import Calendar
 from tests.sim.client import Flight
+from tests.sim.dog import Dog
 from tests.sim.editor import Editor
 from tests.sim.faults import Faults
 from tests.sim.host import CLOCK_MS, Host
@@ -47,7 +48,10 @@ TERM_WEIGHT = 0.5
 TWIN_SHARE = 0.3
 """How many of the runs have a second instance."""
 
-ACTORS = ("twin", *(f"flow {ticker}" for ticker in TICKERS))
+DOG_SHARE = 0.5
+"""How many have a watchdog."""
+
+ACTORS = ("twin", "dog", *(f"flow {ticker}" for ticker in TICKERS))
 """What may be left out of a world to make a failure smaller."""
 
 BOOK_CHECK_TICKS = 7
@@ -86,10 +90,11 @@ class World:
         without: frozenset[str] = frozenset(),
         *,
         twin: bool | None = None,
+        dog: bool | None = None,
     ) -> None:
         """``replay``: exactly these faults strike; ``without``: actors that are left out, see `ACTORS`.
 
-        ``twin``: whether there is a second instance; if not said, the seed decides.
+        ``twin``, ``dog``: whether there is a second instance, a watchdog; if not said, the seed decides.
         """
         self.folder = folder
         self.kernel = Kernel()
@@ -113,6 +118,8 @@ class World:
         )
         self.calendar = Calendar(self.venue, self.judge.note, CYCLE_MS)
         self.editor = Editor(self.kernel, self.faults, self.tables, self.judge.note)
+        dog = self.faults.share("dog") < DOG_SHARE if dog is None else dog
+        self.dog = Dog(self) if dog and "dog" not in without else None
         self.ticks = 0
         self.calls = 0
         self.problems: Counter[str] = Counter()
@@ -143,6 +150,10 @@ class World:
         if not self.faults.hits and self.venue.front.overdrawn:
             self.judge.broken("I30", f"{self.venue.front.overdrawn} writes were more than the bucket holds")
         self.judge.counts["own sizes compared"] = self.judge.proofs.sizes
+        if self.dog is not None:
+            self.judge.counts["trips"] = self.dog.trips
+            if self.dog.trips and not self.faults.hits:
+                self.judge.broken("I26", f"the watchdog took a healthy bot for dead {self.dog.trips} times")
         self.judge.counts["configs taken"] = sum(told.config.taken for told in self.judge.told.values())
         self.judge.counts["halts"] = sum(len(host.latch.raised) for host in self.hosts)
         self.judge.counts["resumes"] = sum(host.latch.resumed for host in self.hosts)
