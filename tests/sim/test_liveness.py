@@ -30,3 +30,29 @@ def test_a_market_that_is_refused_five_times_rests_for_half_a_minute_and_the_oth
     world.venue.refusing.clear()
     world.quotes_within(35_000)
     world.close()
+
+
+def test_a_book_in_which_nothing_happens_for_ten_minutes_keeps_its_quotes(world: Scene) -> None:
+    """L05."""
+    for flow in world.venue.flows:
+        flow.running = False
+    world.until(QUOTING_MS + 10_000)
+    assert world.quoted_shares(600_000) == dict.fromkeys(TICKERS, 1.0)
+    world.close()
+
+
+def test_quotes_are_back_fifteen_seconds_after_the_line_is(world: Scene) -> None:
+    """L03."""
+    world.faults.script = [
+        ["span/*", "close", 1],
+        ["upgrade/*", "refuse", 99],
+        ["read/a.*.books/*", "reset", 99],
+    ]
+    while world.resting:
+        world.until(world.kernel.now_ms + 100)
+    world.faults.script = []
+    feed = world.trading.feed
+    while feed is None or not feed.up:
+        world.until(world.kernel.now_ms + 100)
+    world.quotes_within(15_000)
+    world.close()
