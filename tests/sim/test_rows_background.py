@@ -88,7 +88,8 @@ def quiet(world: Scene, turn: int) -> None:
 
 
 def one_side(world: Scene, turn: int) -> None:
-    rows.remove(world, A, tuple(Side)[turn % 2])
+    with suppress(Refused):  # the exchange is paused
+        rows.remove(world, A, tuple(Side)[turn % 2])
 
 
 def pause(world: Scene, _turn: int) -> None:
