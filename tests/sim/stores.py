@@ -21,6 +21,10 @@ EXPOSURE_CAP = 45
 """Dollars that all markets together may lose at worst."""
 
 
+BEFORE_MS = -60_000
+"""When the tables were filled (virtual): no read is so stale that it finds them empty."""
+
+
 def market_item(ticker: str) -> Item:
     return {
         "market_id": ticker,
@@ -46,8 +50,8 @@ def configured() -> Tables:
     """Tables as an operator leaves them before the first start."""
     tables = Tables()
     for ticker in TICKERS:
-        tables.put(PREFIX + MARKET_CONFIG.suffix, market_item(ticker))
-    tables.put(PREFIX + STATE.suffix, global_item())
+        tables.put(PREFIX + MARKET_CONFIG.suffix, market_item(ticker), BEFORE_MS)
+    tables.put(PREFIX + STATE.suffix, global_item(), BEFORE_MS)
     return tables
 
 

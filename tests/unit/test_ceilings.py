@@ -259,3 +259,16 @@ def test_what_is_refused_names_its_ceiling(place: Place, said: str) -> None:
     (refused,) = risk_manager.vet([Wanted(place)], view(of, ceilings=TIGHT), RUN).refused
     assert refused.check == "check_ceilings"
     assert said in refused.reason
+
+
+def test_what_is_just_at_the_ceilings_is_approved() -> None:
+    loose = config(quote_size=20, max_inventory_yes=1_000, max_inventory_no=1_000)
+    markets = [market_view(of=market(f"KX{n}"), with_config=loose) for n in range(6)]
+    prices = (TIGHT.price_min_e4, TIGHT.price_max_e4, 2_000, 2_100, 2_200, 2_300)
+    asked = [
+        Wanted(Place(f"n{n}", f"KX{n}", Side.BID, price, 300, NOW.exchange_ms + 1, 0))
+        for n, price in enumerate(prices)
+    ]
+    verdict = risk_manager.vet(asked, view(*markets, ceilings=TIGHT), RUN)
+    assert [w.action.client_order_id for w in verdict.approved] == ["n0", "n1", "n2", "n3", "n4"]
+    assert [r.action.client_order_id for r in verdict.refused] == ["n5"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_bot.execution import BATCH, LAST_START_MS, Executor
+from dora_bot.execution import BATCH, Executor
 from dora_bot.models import Action, Amend, Cancel, Outcome, OutcomeKind, Place, Side
 from tests.fakes.core import T
 from tests.fakes.exchange import LOST, FakeExchange
@@ -118,12 +118,15 @@ def test_an_amend_without_a_known_end_holds_back_the_creates_of_its_market_at_on
     assert bench.exchange.sent("place") == [other]
 
 
-def test_no_exposure_write_starts_late_into_a_tick() -> None:
-    bench = Bench(latency_ms=LAST_START_MS + 1)
+def test_no_exposure_write_starts_later_than_300_ms_into_a_tick() -> None:
+    bench = Bench(latency_ms=301)
     bench.resting("x")
     outcomes = bench.run(cancel("x"), place())
     assert kinds(outcomes) == {"x": OutcomeKind.ACCEPTED, "p": OutcomeKind.DENIED_LOCALLY}
     assert "ms into the tick" in outcomes[1].detail
+    bench = Bench(latency_ms=300)
+    bench.resting("x")
+    assert kinds(bench.run(cancel("x"), place()))["p"] is OutcomeKind.ACCEPTED
 
 
 def test_creates_go_in_batches_that_fit_the_bucket_and_cancels_all_at_once() -> None:

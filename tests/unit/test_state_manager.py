@@ -429,6 +429,12 @@ def test_an_order_restored_in_doubt_counts_from_the_first_view_on() -> None:
 # ── books ───────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_only_a_markets_own_orders_rest_in_it() -> None:
+    state = manager()
+    placed(state)
+    assert [state.has_resting(ticker) for ticker in (f"A{T}", T, f"Z{T}")] == [False, True, False]
+
+
 def test_our_own_resting_size_is_not_in_the_book_that_is_priced_on() -> None:
     state = manager()
     placed(state)
