@@ -19,6 +19,8 @@ EDITS: dict[str, Callable[[str], Item]] = {
     "spread": lambda _: {"min_spread": Decimal("0.05")},
     "size": lambda _: {"quote_size": Decimal(QUOTE // 2)},
     "cap": lambda ticker: {"max_inventory_yes": Decimal(CAPS[ticker] // 2), "max_inventory_no": Decimal(CAPS[ticker])},
+    "band": lambda _: {"price_min": Decimal("0.40"), "price_max": Decimal("0.60")},
+    "market_loss": lambda _: {"max_market_loss": Decimal("0.01")},
     "disable": lambda _: {"enabled": False},
     "nan": lambda _: {"max_inventory_yes": "NaN"},
     "negative": lambda _: {"quote_size": Decimal(-QUOTE)},
@@ -31,6 +33,11 @@ EDITS: dict[str, Callable[[str], Item]] = {
 GLOBAL_EDITS: dict[str, Item] = {
     "stop": {"trading_enabled": False},
     "exposure": {"max_total_exposure": Decimal(EXPOSURE_CAP // 2)},
+    "event_cap": {"max_event_exposure": Decimal(EXPOSURE_CAP // 9)},
+    "daily_loss": {"max_daily_loss": Decimal("0.01")},
+    "drawdown": {"max_drawdown": Decimal("0.01")},
+    "event_loss": {"max_event_loss": Decimal("0.01")},
+    "foreign": {"foreign_orders": "cancel"},
     "global_nan": {"max_total_exposure": "NaN"},
     "global_negative": {"max_daily_loss": Decimal(-1)},
 }
