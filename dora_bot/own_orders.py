@@ -213,7 +213,7 @@ def seen(order: OwnOrder, told: ExchangeOrder, now: Instant, *, reason: str = ""
         return replace(_adopted(order, told), written=now)
     if isinstance(order.pending, Amend) and _shows(order.pending, told):
         return _adopted(order, told)
-    return order
+    return _adopted(order, told) if _changed_since(order, told) else order
 
 
 def read(order: OwnOrder, told: ExchangeOrder | None, as_of_ms: int, now: Instant) -> OwnOrder:
@@ -227,7 +227,7 @@ def read(order: OwnOrder, told: ExchangeOrder | None, as_of_ms: int, now: Instan
             return closed(order, order.reported_e2, f"not listed as of {as_of_ms}", now)
         return order
     order = replace(order, order_id=told.order_id, reported_e2=max(order.reported_e2, told.filled_e2))
-    if order.in_doubt and _proves(order.pending, told, newer):
+    if (order.in_doubt and _proves(order.pending, told, newer)) or _changed_since(order, told):
         return _adopted(order, told)
     if order.state is OrderState.CLOSING and newer > APPLIED_MS:
         # Still there long after the cancel was sent: it did not work, so it must be sent again.
@@ -271,6 +271,12 @@ def _proves(pending: Action | None, told: ExchangeOrder, newer_ms: int) -> bool:
     if isinstance(pending, Amend):
         return _shows(pending, told) or newer_ms > SIGNATURE_WINDOW_MS
     return isinstance(pending, Place) or newer_ms > APPLIED_MS
+
+
+def _changed_since(order: OwnOrder, told: ExchangeOrder) -> bool:
+    """Does this show the order after all that we wrote? It may differ: a write of the process before us may have landed."""
+    quiet = order.state is OrderState.RESTING and order.pending is None
+    return quiet and told.updated_ms - order.written.exchange_ms > APPLIED_MS
 
 
 def _shows(amend: Amend, told: ExchangeOrder) -> bool:

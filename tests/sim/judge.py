@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dora_bot.accounting import apply_fill
 from dora_bot.events import AccountRead, FillSeen, OrderSeen
+from dora_bot.exit_codes import ExitCode
 from dora_bot.models import (
     Action,
     Amend,
@@ -314,9 +315,11 @@ class Judge:
 
     # ── at every tick ───────────────────────────────────────────────────────────────────────────
 
-    def on_tick(self, state: StateManager) -> None:
+    def on_tick(self, state: StateManager, life: "Life") -> None:
         now_ms = self.venue.now_ms
-        for order in self._resting.values():
+        # Who has lost the lease only cancels its own; what the next holder does with an order, it need not follow.
+        holds = life.runtime is not None and life.runtime.exit_code is not ExitCode.LEASE
+        for order in self._resting.values() if holds else ():
             mine = state.orders.find(order.client_order_id, order.order_id)
             if mine is None:
                 since = self._stray_since.setdefault(order.order_id, now_ms)

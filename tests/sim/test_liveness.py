@@ -54,5 +54,7 @@ def test_quotes_are_back_fifteen_seconds_after_the_line_is(world: Scene) -> None
     feed = world.trading.feed
     while feed is None or not feed.up:
         world.until(world.kernel.now_ms + 100)
+    back_ms = world.kernel.now_ms
     world.quotes_within(15_000)
+    assert world.kernel.now_ms - back_ms < 15_000
     world.close()

@@ -233,7 +233,7 @@ class World:
         assert state is not None
         assert feed is not None
         self.ticks += 1
-        self.judge.on_tick(state)
+        self.judge.on_tick(state, life)
         if self.ticks % BOOK_CHECK_TICKS == 0 and life.inbox.empty:
             self.judge.check_book(state, feed)
             if not self.faults.armed or not self.faults.rate:

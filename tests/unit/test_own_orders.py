@@ -196,6 +196,20 @@ def test_a_frame_that_shows_the_amended_order_settles_the_doubt_and_an_older_one
     assert (before.state, before.exposed_e2) == (OrderState.UNKNOWN, 1_500)
 
 
+@pytest.mark.parametrize("by_frame", [True, False])
+def test_an_amend_of_the_process_before_that_lands_late_is_taken_over(*, by_frame: bool) -> None:
+    """It was held in the network of another machine: no journal here knows of it."""
+    grown = replace(told(4_200, 1_500), updated_ms=NOON_MS + APPLIED_MS)
+    for late_ms, rests in ((0, (4_100, 1_000)), (1, (4_200, 1_500))):
+        now_told = replace(grown, updated_ms=grown.updated_ms + late_ms)
+        after = (
+            own_orders.seen(resting(), now_told, SOON)
+            if by_frame
+            else own_orders.read(resting(), now_told, NOON_MS + 9_000, SOON)
+        )
+        assert (after.price_e4, after.exposed_e2) == rests
+
+
 @pytest.mark.parametrize("status", ["canceled", "executed"])
 def test_a_final_frame_ends_the_order_in_every_state(status: str) -> None:
     for order in (in_flight(), resting(), unknown_create(), unknown_amend(), closing()):
