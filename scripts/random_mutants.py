@@ -31,11 +31,13 @@ WANTED = 0.85
 SURVIVORS = ROOT / "tests" / "mutants" / "survivors.toml"
 UNIT = "tests/unit"
 MODULES: dict[str, tuple[str, ...]] = {
-    "risk_manager": ("test_risk_manager", "test_loss_limits", "test_event_caps"),
+    "risk_manager": ("test_risk_manager", "test_loss_limits", "test_event_caps", "test_ceilings"),
     "risk_monitor": ("test_risk_monitor",),
     "execution": ("test_execution",),
     "reconcile": ("test_reconcile",),
-    "state_manager": ("test_state_manager", "test_reconcile", "test_loss_limits", "test_order_groups"),
+    "state_manager": (
+        "test_state_manager", "test_reconcile", "test_loss_limits", "test_order_groups", "test_group_watch",
+    ),
     "own_orders": ("test_own_orders", "test_state_manager", "test_reconcile"),
     "order_store": ("test_state_manager", "test_reconcile"),
     "order_diff": ("test_order_diff",),

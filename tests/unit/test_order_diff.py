@@ -17,12 +17,26 @@ from dora_bot.models import (
     Quote,
     Side,
 )
-from dora_bot.order_diff import OrderLease, cancel, diff, outran
+from dora_bot.order_diff import PULSE_MS, OrderLease, cancel, diff, outran, pulse
 from dora_bot.own_orders import OrderState, OwnOrder
 from dora_bot.units import ONE_E4
 from dora_bot.views import MarketView
 from dora_bot.write_budget import Wanted
-from tests.fakes.core import NOW, Sent, T, book, config, later, market, market_view, numbered, own, said
+from dora_bot.write_worth import move_worth, quote_worth
+from tests.fakes.core import (
+    NOW,
+    Sent,
+    T,
+    book,
+    config,
+    later,
+    market,
+    market_view,
+    numbered,
+    own,
+    said,
+)
+from tests.fakes.core import view as view_of
 
 LEASE = OrderLease(group_of_shard=((2, "g2"),))
 BID = Quote(T, Side.BID, 4_100, 1_000)
@@ -364,3 +378,29 @@ def test_a_quote_is_outrun_when_the_middle_moved_by_half_its_smallest_edge(
 def test_what_was_not_quotable_before_cannot_be_outrun() -> None:
     for then in (book(None, 5_000), book(4_000, None), book(proven=False)):
         assert not outran(then, book(1_000, 9_000), config())
+
+
+# ── what a move is worth, and the pulse ─────────────────────────────────────────────────────────
+
+
+def test_a_quote_that_was_outrun_is_worth_what_it_moves_to_and_an_improvement_only_the_difference() -> None:
+    view = market_view(own())
+    back, closer = replace(BID, price_e4=3_500), replace(BID, price_e4=4_400)
+    (order,) = view.orders
+    for wished, worth in (
+        (back, quote_worth(view, back, NOW)),
+        (closer, move_worth(view, order, closer, NOW)),
+    ):
+        assert one(view, wished).worth == worth
+    assert quote_worth(view, closer, NOW) != move_worth(view, order, closer, NOW)
+
+
+def test_the_oldest_order_is_renewed_before_its_time_where_no_other_was_for_a_while() -> None:
+    end_ms = NOW.exchange_ms + LEASE.life_ms - PULSE_MS - 1
+    newer, older = own(expiration_ms=end_ms), own(Side.ASK, 4_900, expiration_ms=end_ms - 1)
+    calm = market_view(newer, older)
+    (renewal,) = pulse(view_of(calm), [], LEASE, NOW)
+    assert renewal.action.client_order_id == older.client_order_id
+    assert pulse(view_of(calm), [], LEASE, later(-2)) == []
+    for held in (replace(calm, on_hold="in doubt"), replace(calm, frozen="paused")):
+        assert pulse(view_of(held), [], LEASE, NOW) == []

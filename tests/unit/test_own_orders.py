@@ -14,7 +14,7 @@ from dora_bot.models import (
     Place,
     Side,
 )
-from dora_bot.own_orders import APPLIED_MS, SIGNATURE_WINDOW_MS, OrderState, OwnOrder
+from dora_bot.own_orders import OrderState, OwnOrder
 from tests.fakes.core import NOW, T, later, own
 from tests.fakes.manual_clock import NOON_MS
 
@@ -22,6 +22,9 @@ PLACE = Place("c1", T, Side.BID, 4_100, 1_000, NOON_MS + 50_000, 0)
 AMEND = Amend("c1", "o1", T, Side.BID, 4_200, 1_500, NOON_MS + 60_000, 0)
 CANCEL = Cancel("c1", "o1", T, 0)
 SOON = later(100)
+SIGNATURE_WINDOW_MS = 30_000
+APPLIED_MS = 2_500
+"""The facts, not the code's own numbers: a signature lives 30 s; a call ends within 2 s, and clocks differ by half a one."""
 
 
 def in_flight() -> OwnOrder:
@@ -192,8 +195,9 @@ def test_a_frame_of_a_lost_create_adopts_it() -> None:
 def test_a_frame_that_shows_the_amended_order_settles_the_doubt_and_an_older_one_does_not() -> None:
     applied = own_orders.seen(unknown_amend(), amended(), SOON)
     assert (applied.state, applied.price_e4, applied.total_e2) == (OrderState.RESTING, 4_200, 1_500)
-    before = own_orders.seen(unknown_amend(), told(4_100, 1_000), SOON)
-    assert (before.state, before.exposed_e2) == (OrderState.UNKNOWN, 1_500)
+    for other in (told(4_100, 1_000), amended(1_499), amended(1_501)):
+        before = own_orders.seen(unknown_amend(), other, SOON)
+        assert (before.state, before.exposed_e2) == (OrderState.UNKNOWN, 1_500)
 
 
 @pytest.mark.parametrize("by_frame", [True, False])
@@ -222,6 +226,8 @@ def test_a_final_frame_ends_the_order_in_every_state(status: str) -> None:
 def test_a_status_nobody_knows_changes_nothing_but_the_reported_fills() -> None:
     order = own_orders.seen(resting(), told(remaining_e2=1, filled_e2=200, status="unknown"), SOON)
     assert order == replace(resting(), reported_e2=200)
+    for status in ("held", "unknown"):
+        assert own_orders.seen(unknown_create(), told(status=status), SOON).state is OrderState.UNKNOWN
 
 
 def test_reported_fills_never_go_backwards() -> None:

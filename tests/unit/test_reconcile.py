@@ -356,3 +356,60 @@ def test_cash_may_move_while_an_operator_has_paused() -> None:
     assert cash_reads(reconciler, state, range(30, 200, 5), 350) == []
     state.apply(HaltsChanged(()), later(200_000))
     assert cash_reads(reconciler, state, range(200, 400, 5), 350) == []
+
+
+# ── what belongs to which order and market, and to which moment ─────────────────────────────────
+
+
+def test_of_the_missed_fills_only_its_own_are_taken_off_an_order_that_is_adopted() -> None:
+    state = manager()
+    others = fill(2, 300, order_id="o2", client_order_id="b-2")
+    apply(state, 5_000, orders=(told(300, 700),), fills=(fill(1, 400), others), positions=held(700))
+    (order,) = seen(state).orders
+    assert (order.filled_e2, order.booked_e2, order.exposed_e2) == (700, 700, 300)
+
+
+def test_fills_that_are_newer_than_the_list_leave_an_adopted_order_nothing_booked_that_was_not() -> None:
+    state = manager()
+    apply(state, 5_000, orders=(told(1_000, 0),), fills=(fill(1, 400),), positions=held(400))
+    (order,) = seen(state).orders
+    assert (order.booked_e2, order.exposed_e2) == (400, 600)
+
+
+@pytest.mark.parametrize(("after_ms", "differing"), [(0, 0), (1, 1)])
+def test_a_read_says_something_about_the_position_only_from_after_the_last_fill(
+    after_ms: int, differing: int
+) -> None:
+    state, reconciler = manager(), Reconciler()
+    apply(state, 1_000, reconciler)
+    state.book_fill(fill(1, 400), NOW)
+    at = later(5_000)
+    account = replace(read(at, positions=held(300)), as_of_ms=fill(1).time_ms + after_ms)
+    assert len(reconciler.apply(account, state, at).mismatches) == differing
+
+
+def test_a_position_that_agrees_acquits_the_orders_of_its_own_market_only() -> None:
+    state, reconciler = manager(), Reconciler()
+    state.apply(CatalogChanged((market(), market(f"A{T}"))), NOW)
+    placed(state)
+    state.apply(OrderSeen(told(0, 1_000, status="executed")), NOW)
+    assert seen(state).long_worst_e2 == 1_000
+    both = (ExchangePosition(f"A{T}", 0), ExchangePosition(T, 500))
+    apply(state, 60_000, reconciler, positions=both)
+    assert seen(state).long_worst_e2 == 1_000
+
+
+def test_pnl_that_nothing_explains_is_told_once_and_only_by_reads_from_after_the_last_fill() -> None:
+    state, reconciler = manager(), Reconciler()
+    state.book_fill(fill(1, 400), NOW)
+    apply(state, 1_000, reconciler, positions=held(400))
+
+    def told_of(as_of_ms: int) -> int:
+        at = later(5_000)
+        over = (replace(held(400)[0], realised_e6=5_000_000),)
+        return reconciler.apply(
+            replace(read(at, positions=over), as_of_ms=as_of_ms), state, at
+        ).unexplained_pnl_e6
+
+    moment = fill(1).time_ms
+    assert [told_of(moment), told_of(moment + 1), told_of(moment + 2)] == [0, 5_000_000, 0]

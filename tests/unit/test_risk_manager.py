@@ -318,3 +318,23 @@ def test_cancels_always_pass(
         market, *actions, *cancels, stance=Stance(posture), halts=(halt(),), now=NOW, global_config=None
     )
     assert [w.action for w in verdict.approved if isinstance(w.action, Cancel)] == cancels
+
+
+def test_an_amend_is_held_against_its_own_order_wherever_it_stands_among_the_markets() -> None:
+    """Its order's fills, price and size, not those of the one that sorts before or after it."""
+    first = own(Side.ASK, 4_900, 300, client_order_id="a", order_id="oa")
+    second = own(Side.BID, 4_100, 1_000, client_order_id="b", order_id="ob", reported_e2=400, booked_e2=400)
+    third = own(Side.ASK, 5_500, 200, client_order_id="c", order_id="oc")
+    for orders in ((first, second, third), (third, second, first)):
+        market = market_view(*orders, with_config=config(quote_size=10, max_inventory_yes=10))
+        assert refusals(vet(market, amend(second, 4_200, 1_000))) == []
+        assert refusals(vet(market, amend(second, 4_200, 1_001))) == ["check_sanity"]
+
+
+def test_what_rests_beside_an_amended_order_still_counts_in_what_the_market_may_lose() -> None:
+    for ids in (("a", "b"), ("b", "a")):
+        beside, amended = (own(total_e2=500, client_order_id=name, order_id=f"o{name}") for name in ids)
+        market = market_view(beside, amended, with_config=config(max_inventory_yes=100))
+        # 5 and 5 bids at 41¢ lose 4.10 $; 5 and 10 lose 6.15 $.
+        verdict = vet(market, amend(amended, remaining_e2=1_000), global_config=limits(max_total_exposure=6))
+        assert refusals(verdict) == ["check_exposure"]
