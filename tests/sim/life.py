@@ -50,6 +50,9 @@ LOG_HEAD = 32
 SELDOM = {"status": 40}
 """Threads that only tell people something do so at every so many turns."""
 
+DEAREST_E6 = 9_000_000
+"""The machine's ceiling for what one order may risk: a quote of full size reaches it at the ends of the prices only."""
+
 First = TypeVar("First")
 Second = TypeVar("Second")
 
@@ -342,7 +345,7 @@ class Life:
             life=self,
             settings=settings,
             signer=cast("Signer", None),
-            ceilings=Ceilings(),
+            ceilings=Ceilings(max_order_notional_e6=DEAREST_E6),
             clock=self.clock,
             stack=self.stack,
             state_dir=state_dir,
