@@ -26,7 +26,8 @@ class FeeWatch:
 
     charged_e6: int = 0
     modelled_e6: int = 0
-    _off: dict[tuple[str, FeeTerms], tuple[int, str]] = field(default_factory=dict)
+    _off: dict[str, tuple[FeeTerms, int, str]] = field(default_factory=dict)
+    """By series: the terms under which fills differed, how many in a row, and the last of them."""
     _changes: frozenset[FeeChange] = frozenset()
     """Announced, and not read yet in the markets' terms."""
 
@@ -40,15 +41,22 @@ class FeeWatch:
             return  # such a market is not quoted
         self.charged_e6 += fill.fee_e6
         self.modelled_e6 += modelled_e6
-        key = market.series_ticker, market.fees
+        times, _ = self._differing(market)
         if abs(fill.fee_e6 - modelled_e6) <= TOLERANCE_E6:
-            self._off.pop(key, None)
+            self._off.pop(market.series_ticker, None)
             return
-        times = self._off.get(key, (0, ""))[0] + 1
-        self._off[key] = (
-            times,
-            f"{money_text(fill.fee_e6)} were charged, {money_text(modelled_e6)} expected",
-        )
+        told = f"{money_text(fill.fee_e6)} were charged, {money_text(modelled_e6)} expected"
+        self._off[market.series_ticker] = market.fees, times + 1, told
+
+    def _differing(self, market: Market) -> tuple[int, str]:
+        """How many fills in a row differed under the market's terms. Under other terms they say nothing any more, also
+        once the old ones come back.
+        """
+        terms, times, told = self._off.get(market.series_ticker, (market.fees, 0, ""))
+        if terms == market.fees:
+            return times, told
+        del self._off[market.series_ticker]
+        return 0, ""
 
     def on_announced(self, event: FeesAnnounced, now: Instant) -> None:
         dated = (replace(c, from_ms=c.from_ms or now.exchange_ms) for c in event.changes)
@@ -64,7 +72,7 @@ class FeeWatch:
         for change in self._changes:
             if change.ticker in tickers and change.from_ms - FEE_DOUBT_MS <= now.exchange_ms:
                 return f"the fees of {change.ticker} have changed and were not read yet"
-        times, last = self._off.get((market.series_ticker, market.fees), (0, ""))
+        times, last = self._differing(market)
         if times < SYSTEMATIC:
             return ""
         return f"the fees of {market.series_ticker} are not as modelled: {last}"

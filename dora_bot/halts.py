@@ -22,6 +22,9 @@ from dora_bot.models import Halt, Hold, Instant
 _LOCK_TRIES, _LOCK_PAUSE_S = 100, 0.01
 """A writer holds the lock for one sync; one that is stopped in the middle must not stop the bot with it."""
 
+IN_MEMORY = "M"
+"""What the id of a halt begins with that the disk refused: it is in force in one process only."""
+
 _Line = dict[str, Any]
 
 
@@ -117,7 +120,7 @@ class HaltFile:
     def _kept_in_memory(self, halts: Iterable[Halt], error: StoreError, now: Instant) -> HaltsChanged:
         self.refusal = str(error)
         for halt in halts:
-            name = f"M{len(self._unwritten) + 1}"
+            name = f"{IN_MEMORY}{len(self._unwritten) + 1}"
             evidence = f"{halt.evidence} (not on disk: {error})"
             told = replace(halt, halt_id=name, raised_ms=halt.raised_ms or now.exchange_ms, evidence=evidence)
             self._unwritten.setdefault(halt.reason, told)

@@ -15,7 +15,7 @@ from dora_bot.config import Settings
 from dora_bot.dynamo import Dynamo
 from dora_bot.errors import StoreError
 from dora_bot.events import HaltsChanged
-from dora_bot.halts import HaltFile
+from dora_bot.halts import IN_MEMORY, HaltFile
 from dora_bot.items import parse_timestamp
 from dora_bot.ports import Clock
 from dora_bot.state_dir import is_held, read_status
@@ -43,11 +43,12 @@ def current_status(settings: Settings) -> dict[str, Any]:
 
 
 def _with_halts(told: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """A running bot follows the halt file within half a second; a dead one told what it will not do any more."""
+    """The halts of the file, which a running bot follows within a second; a dead one told what it will not do any more."""
     age_s = _age_s(told, SystemClock())
-    if (age_s is not None and age_s < _FRESH_S) or is_held(settings.state_dir):
-        return told
     in_force = HaltFile(settings.state_dir / "halts.jsonl").read()
+    if (age_s is not None and age_s < _FRESH_S) or is_held(settings.state_dir):
+        unwritten = [halt for halt in told.get("halts", ()) if halt["halt_id"].startswith(IN_MEMORY)]
+        return told | {"halts": [*map(halt_json, in_force.halts), *unwritten]}
     return told | {
         "posture": "HALTED" if in_force.halted else "STOPPED",
         "reasons": [

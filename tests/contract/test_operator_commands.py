@@ -438,6 +438,10 @@ def test_the_last_status_of_a_dead_bot_is_not_taken_for_its_present(dora: Dora, 
     with StateDir.open(environment, "paper") as state_dir:
         state_dir.publish_status(json.dumps(last).encode())
         assert dora("status", "--json")[1] == [last]
+        drill = HaltFile(environment / "halts.jsonl").latch("drill", "operator", "", SystemClock().now())
+        (found,) = dora("status", "--json")[1]
+        assert (found["posture"], [halt["reason"] for halt in found["halts"]]) == ("RUN", ["drill"])
+        HaltFile(environment / "halts.jsonl").resume(drill.halts[0].halt_id, "operator", SystemClock().now())
     (found,) = dora("status", "--json")[1]
     assert (found["posture"], found["open_orders"]) == ("STOPPED", [{}])
     assert found["reasons"] == ["no bot runs: orders and quotes are as of 2026-11-20T12:00:00.000Z"]

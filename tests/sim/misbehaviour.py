@@ -18,6 +18,8 @@ from tests.sim.venue import BOT, CLOSE_MS, Venue
 
 HAPPENS_MS = 15_000
 HAPPENS_WEIGHT = 2.0
+FEES_MS = 40_000
+"""New fees last longer than others: nobody changes them for seconds, which no reader of the terms would ever see."""
 HAPPENINGS = (
     "pause", "pause_keep", "exchange_pause", "deactivate", "close", "grid", "fees", "foreign_order", "foreign_fill", "refuse",
 )  # fmt: skip
@@ -144,7 +146,7 @@ class Happenings:
         if not kind:
             return
         ticker = TICKERS[int(faults.share(f"{place}/market") * len(TICKERS))]
-        lasts_ms = 4_000 + int(26_000 * faults.share(f"{place}/ms"))
+        lasts_ms = 4_000 + int(26_000 * faults.share(f"{place}/ms")) + (FEES_MS if kind == "fees" else 0)
         self._note("happens", f"{kind} {ticker} for {lasts_ms} ms")
         begin: dict[str, Callable[[], Callable[[int], None] | None]] = {
             "pause": lambda: self._pause("trading", keep=False),

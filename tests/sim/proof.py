@@ -35,7 +35,8 @@ class Proof:
 
     def read(self, ticker: str, now_ms: int) -> None:
         """A REST read of the book stands in while there is no connection; it is proof of its moment."""
-        self.last_ms[ticker] = self.noticed_ms[ticker] = now_ms
+        self.last_ms[ticker] = now_ms
+        self.noticed_ms.pop(ticker, None)
 
     def frame(self, made: Frame, books: Container[int], now_ms: int) -> None:
         """``books``: the sids of the books' subscriptions."""

@@ -236,7 +236,7 @@ def test_the_status_of_a_stopped_bot_is_what_it_published_last_without_its_postu
 
 
 def test_watching_tells_one_object_a_second_until_ctrl_c(tmp_path: Path) -> None:
-    published = {"time": "2100-01-01T00:00:00.000Z", "posture": "RUN"}
+    published = {"time": "2100-01-01T00:00:00.000Z", "posture": "RUN", "halts": []}
     (tmp_path / "status.json").write_text(json.dumps(published))
     with subprocess.Popen(
         [sys.executable, "-m", "dora_bot.cli", "status", "--watch", "--json"],

@@ -43,6 +43,9 @@ def test_a_fee_that_is_off_three_times_in_a_row_is_another_rule_until_a_fill_agr
     assert (
         watch.objection(replace(MARKET, fees=FeeTerms("quadratic")), NOW) == ""
     )  # the exchange tells new terms
+    assert watch.objection(MARKET, NOW) == "", (
+        "the old terms are back, and nothing was charged under them since"
+    )
     watch.note(fill(9, 42_400), MARKET)
     assert watch.objection(MARKET, NOW) == ""
 
