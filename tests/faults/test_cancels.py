@@ -184,7 +184,7 @@ def test_what_a_cancel_did_not_take_away_counts_as_filled_until_fills_are_read(c
     held = rig.status()["positions"].get(A, {}).get("net", "0.00")
     case.held("the fill is not known when the cancel is answered", held == "0.00")
     widen(rig, A)
-    rig.until("a new bid", lambda v: quotes(v, A)[0], 10.0)
+    rig.until("a new bid", lambda v: quotes(v, A)[0], 15.0)  # read every 5 s, and not before the 6 s are over
     sizes = {o.side: o.remaining_e2 for o in rig.run(lambda v: resting(v, A))}
     assert sizes[Side.BID] <= 300
     rig.until_status("the fill booked", lambda s: s["positions"].get(A, {}).get("net") == "2.00", 15.0)
@@ -198,7 +198,8 @@ def test_cancels_after_the_close_are_few_and_the_exchange_ends_the_orders(case: 
     before = order_ids(rig, C)
     closed = case.arm("http.status", CANCEL_C, {"code": 409, "error": "market_inactive"})
     case.held("both sides of C rest", len(before) == 2)
-    rig.run(lambda v: v.engine.set_close(C, v.now_ms() + 15_000, v.now_ms()))
+    # Sooner than an order may expire that was just about to be renewed.
+    rig.run(lambda v: v.engine.set_close(C, v.now_ms() + 12_000, v.now_ms()))
     case.until_hit(closed, 5.0)
     rig.until("the exchange's own cancel", lambda v: not resting(v, C), 25.0)
     sent = cancels(case, before)

@@ -119,12 +119,13 @@ def test_on_a_dead_line_without_rest_quotes_are_gone_seven_seconds_after_the_las
 ) -> None:
     """Guard: the feed takes the line for dead when no pong came for `DEAD_MS`; the books by REST hang, too."""
     all_rest(rig, case)
-    case.arm("http.drop_reply", {"op": "book"}, {"phase": "before_apply", "how": "hang"})
+    hang = case.arm("http.drop_reply", {"op": "book"}, {"phase": "before_apply", "how": "hang"})
     shift(rig)  # these frames are the last word
     case.arm("ws.half_open")
     took = gone_after(rig, 9.0)
     assert took > 2.5, "a content check that is not answered tells after 3 s, a line without pongs after 5"
     case.measured("B02", took)
+    case.until_hit(hang, 10.0)
     case.disarm()
     begun = time.monotonic()
     rig.until_status("a new connection", lambda s: s["feed"] == "ws", 15.0)

@@ -280,6 +280,7 @@ class Judge:
             self._known[fill.ticker], _ = apply_fill(self._known[fill.ticker], fill)
 
     def on_read(self, read: AccountRead, state: StateManager, life: "Life") -> None:
+        self.told[life.host.name].calendar.on_event(read, self.venue.now_ms)
         for fill in read.fills:
             self._tell(fill)
         listed = {o.client_order_id for o in read.orders}

@@ -47,7 +47,7 @@ class CalendarJudge:
             if open_now:
                 self._opened_ms = now_ms
             self._open = open_now
-        elif isinstance(event, AccountRead):
+        elif isinstance(event, AccountRead):  # reconciled: that of the start comes by no inbox
             self._read_ms = max(self._read_ms, event.as_of_ms)
         elif isinstance(event, LifecycleSeen) and event.close_ms:
             self._on_close(event.ticker, event.close_ms, now_ms)
