@@ -132,8 +132,8 @@ class Judge:
             self._check_exposure(flight, self.told[life.host.name])
 
     def _check_permission(self, action: Place | Amend, life: "Life") -> None:
-        if life.host.latch.halts:
-            self.broken("I22", f"{_short(action)} although {next(iter(life.host.latch.halts))} is in force")
+        if stops := life.host.latch.stops:
+            self.broken("I22", f"{_short(action)} although {stops[0].halt_id} is in force")
         if life.asked_ms is not None and self.venue.kernel.now_ms - life.asked_ms > ASKED_MS:
             late = self.venue.kernel.now_ms - life.asked_ms
             self.broken("I24", f"{_short(action)} {late} ms after SIGTERM")
@@ -328,7 +328,7 @@ class Judge:
                     self.broken("I15", f"{order.client_order_id} rests and nobody knows of it")
             elif not mine.live:
                 self.broken("I10", f"{order.client_order_id} rests, the bot says done: {mine.evidence}")
-        raised = [halt.raised_ms for host in self.hosts for halt in host.latch.halts.values()]
+        raised = [halt.raised_ms for host in self.hosts for halt in host.latch.stops]
         if raised:
             halted_ms = min(raised)
             for order in self._resting.values():

@@ -7,7 +7,7 @@ from typing import Any
 from dora_bot.events import HaltsChanged
 from dora_bot.halts import HaltFile
 from dora_bot.items import MARKET_CONFIG, STATE, Item
-from dora_bot.models import Halt, Instant
+from dora_bot.models import Halt, Hold, Instant
 from tests.sim.tables import PREFIX, Tables
 
 TICKERS = ("KXSIM-A", "KXSIM-B")
@@ -67,6 +67,11 @@ class SimLatch(HaltFile):
     def read(self) -> HaltsChanged:
         """As the port has it: so the bot learns of what a person wrote."""
         return self._noted(super().read())
+
+    @property
+    def stops(self) -> list[Halt]:
+        """Those under which nothing may rest; the others only reduce, or hold one market."""
+        return [h for h in self.halts.values() if h.hold is not Hold.REDUCE_ONLY and not h.scope]
 
     def latch(self, *args: Any, **kwargs: Any) -> HaltsChanged:
         """As the port has it."""
