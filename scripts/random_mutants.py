@@ -36,7 +36,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "execution": ("test_execution",),
     "reconcile": ("test_reconcile",),
     "state_manager": (
-        "test_state_manager", "test_reconcile", "test_loss_limits", "test_order_groups", "test_group_watch",
+        "test_state_manager",
+        "test_reconcile",
+        "test_loss_limits",
+        "test_order_groups",
+        "test_group_watch",
     ),
     "own_orders": ("test_own_orders", "test_state_manager", "test_reconcile"),
     "order_store": ("test_state_manager", "test_reconcile"),
