@@ -70,11 +70,6 @@ class RiskMonitor:
     clock_guard: ClockGuard = field(default_factory=ClockGuard)
     tick_watch: Watch = field(default_factory=Watch)
 
-    def step(self, now: Instant) -> None:
-        self.watch(now)
-        self.cancel_when_wanted()
-        self.read_when_due(now)
-
     def watch(self, now: Instant) -> None:
         """Halts first (a file read), then the published view. No call: `runtime` reads and cancels in other threads."""
         try:

@@ -67,7 +67,9 @@ class Bench:
     def step(self, after_ms: int = 500) -> list[object]:
         """One step later; the events that it posted."""
         now = self.clock.advance(after_ms)
-        self.monitor.step(now)
+        self.monitor.watch(now)
+        self.monitor.cancel_when_wanted()
+        self.monitor.read_when_due(now)
         return self.inbox.drain()
 
     def tick_published(self, **changes: Any) -> None:
