@@ -20,6 +20,8 @@ from scripts.stack import Stack, percentile, report, resting
 MOVES = 200
 ANSWER_MS = 60
 """A move without an answer by then is a miss, and counts in the percentiles with the least it can have taken."""
+APART_S = 0.6, 1.0
+"""Both quotes of a market may be moved twice a second, which are its four writes (FAULTS I06)."""
 DEEP = 100_000
 HIGH, LOW = (4_700, 5_200), (4_400, 4_900)
 """Two states of a book, (bid, ask), three cents apart; the bot's quotes in one never touch the other."""
@@ -34,7 +36,7 @@ def reaction() -> None:
         stack.wait_until(lambda v: len(resting(v)) == 2, 20)
         took, missed = [], 0
         for number in range(MOVES):
-            stack.clock.sleep(rng.uniform(0.1, 0.35))
+            stack.clock.sleep(rng.uniform(*APART_S))
             moved_at = stack.server.run(partial(_move, to=LOW if number % 2 == 0 else HIGH))
             stack.clock.sleep(ANSWER_MS / 1_000)
             heard = stack.server.run(partial(_first_write, since_ms=moved_at))

@@ -195,7 +195,8 @@ def test_a_frame_of_a_lost_create_adopts_it() -> None:
 def test_a_frame_that_shows_the_amended_order_settles_the_doubt_and_an_older_one_does_not() -> None:
     applied = own_orders.seen(unknown_amend(), amended(), SOON)
     assert (applied.state, applied.price_e4, applied.total_e2) == (OrderState.RESTING, 4_200, 1_500)
-    for other in (told(4_100, 1_000), amended(1_499), amended(1_501)):
+    dearer = replace(amended(), price_e4=4_300)
+    for other in (told(4_100, 1_000), dearer, amended(1_499), amended(1_501)):
         before = own_orders.seen(unknown_amend(), other, SOON)
         assert (before.state, before.exposed_e2) == (OrderState.UNKNOWN, 1_500)
 
