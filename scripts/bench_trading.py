@@ -20,7 +20,7 @@ from scripts.stack import Stack, percentile, report, resting
 MOVES = 200
 ANSWER_MS = 60
 """A move without an answer by then is a miss, and counts in the percentiles with the least it can have taken."""
-APART_S = 0.6, 1.0
+APART_S = 0.5, 0.75
 """Both quotes of a market may be moved twice a second, which are its four writes (FAULTS I06)."""
 DEEP = 100_000
 HIGH, LOW = (4_700, 5_200), (4_400, 4_900)
